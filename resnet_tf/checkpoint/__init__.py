@@ -1,0 +1,7 @@
+"""Checkpoints: commits that are there whole or not at all, and restores that explain."""
+
+from resnet_tf.checkpoint.commit import Commit, commits, find, newest, write
+from resnet_tf.checkpoint.digest import digest_of
+from resnet_tf.checkpoint.restore import restore
+
+__all__ = ["Commit", "commits", "digest_of", "find", "newest", "restore", "write"]

@@ -1,0 +1,246 @@
+"""A commit: the state of a run at one step, as a directory that is whole or not there.
+
+    checkpoints/step_000000900/
+        variables.index, variables.data-00000-of-00001   tensors by name (tf.train.load_checkpoint)
+        manifest.json                                     what they are, and every file's sha256
+
+It is written under another name, every file is on the disk before the manifest, and the
+manifest before the directory gets its name. So a directory called `step_…` is complete
+unless a disk damaged it, and that shows: `verify` reads every byte.
+
+A step is never written twice and nothing is deleted before a newer commit verifies.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+import re
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import tensorflow as tf
+
+from resnet_tf import errors
+from resnet_tf.checkpoint.digest import digest_of
+from resnet_tf.errors import UserError
+from resnet_tf.files import sha256_of, sync, write_synced
+
+MANIFEST = "manifest.json"
+FORMAT_VERSION = 1
+_PREFIX = "variables"
+_NAME = re.compile(r"step_(\d{9,})")
+_MAX_MANIFEST_BYTES = 16 * 2**20
+
+
+@dataclasses.dataclass(frozen=True)
+class Commit:
+    """A commit on disk whose every byte was checked.
+
+    Attributes:
+      path: its directory.
+      step: number of finished training steps.
+      manifest: the fields of its `manifest.json`.
+    """
+
+    path: pathlib.Path
+    step: int
+    manifest: dict
+
+    @property
+    def variables(self) -> str:
+        """What `tf.train.load_checkpoint` takes."""
+        return str(self.path / _PREFIX)
+
+
+def write(
+    directory: pathlib.Path, step: int, tensors: Mapping[str, np.ndarray], fields: dict
+) -> Commit:
+    """Commits `tensors` as the state after `step` steps, and reads the commit back.
+
+    Args:
+      directory: of all commits; made where it is missing.
+      step: its name.
+      tensors: by name.
+      fields: JSON for the manifest, beside files, step and digest, which are added here.
+
+    Raises:
+      UserError: 76 where a value is not finite (nothing is written), 74 where the disk
+        fails; earlier commits stay as they are.
+    """
+    path = directory / f"step_{step:09d}"
+    if path.exists():
+        return verify(path)
+    _refuse_non_finite(tensors, step)
+    temporary = directory / f"{path.name}.tmp-{uuid.uuid4().hex[:8]}"
+    try:
+        temporary.mkdir(parents=True)
+        names = sorted(tensors)
+        tf.raw_ops.SaveV2(
+            prefix=str(temporary / _PREFIX),
+            tensor_names=names,
+            shape_and_slices=[""] * len(names),
+            tensors=[tensors[name] for name in names],
+        )
+        files = {}
+        for file in sorted(temporary.iterdir()):
+            sync(file)
+            files[file.name] = {"bytes": file.stat().st_size, "sha256": sha256_of(file)}
+        manifest = {"format_version": FORMAT_VERSION, "step": step, **fields}
+        manifest |= {"digest": digest_of(tensors), "files": files}
+        write_synced(temporary / MANIFEST, _sealed(manifest))
+        sync(temporary)
+        os.rename(temporary, path)
+        sync(directory)
+    except (OSError, tf.errors.OpError) as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise UserError(
+            errors.IO_ERROR,
+            f"saving step {step} failed: {error}",
+            path,
+            "free some space; the same command goes on from the commit before",
+        ) from error
+    return verify(path)
+
+
+def _refuse_non_finite(tensors: Mapping[str, np.ndarray], step: int) -> None:
+    for name, array in tensors.items():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise UserError(
+                errors.NUMERICAL,
+                f"{name} is not finite, so step {step} is not saved",
+                f"step {step}",
+                "lower --learning_rate or lengthen --warmup; the last commit is unharmed",
+            )
+
+
+def verify(path: pathlib.Path) -> Commit:
+    """Checks every byte of a commit.
+
+    Raises:
+      ValueError: says what is wrong with it.
+    """
+    text = _read_manifest(path)
+    manifest = json.loads(text)
+    seal = manifest.pop("seal", None)
+    # Byte for byte, so that a flipped bit anywhere in the file shows.
+    if seal is None or _sealed(manifest) != text:
+        raise ValueError(f"{MANIFEST} was changed after it was written")
+    if manifest["format_version"] != FORMAT_VERSION:
+        raise ValueError(f"format version {manifest['format_version']} is not {FORMAT_VERSION}")
+    for name, expected in manifest["files"].items():
+        if pathlib.PurePath(name).name != name:
+            raise ValueError(f"{MANIFEST} points outside its directory")
+        try:
+            size = (path / name).stat().st_size
+            if size != expected["bytes"] or sha256_of(path / name) != expected["sha256"]:
+                raise ValueError(f"{name} fails its checksum")
+        except OSError as error:
+            raise ValueError(f"{name}: {error.strerror}") from error
+    return Commit(path, manifest["step"], manifest)
+
+
+def _sealed(manifest: dict) -> str:
+    """The manifest's text: one line of canonical JSON a field, and their sha256 at the end."""
+    body = json.dumps(manifest, indent=1, ensure_ascii=False, allow_nan=False)
+    seal = hashlib.sha256(body.encode()).hexdigest()
+    return json.dumps({**manifest, "seal": seal}, indent=1, ensure_ascii=False) + "\n"
+
+
+def _read_manifest(path: pathlib.Path) -> str:
+    try:
+        if (path / MANIFEST).stat().st_size > _MAX_MANIFEST_BYTES:
+            raise ValueError(f"{MANIFEST} is larger than {_MAX_MANIFEST_BYTES} bytes")
+        return (path / MANIFEST).read_text(encoding="utf-8")
+    except OSError as error:
+        raise ValueError(f"{MANIFEST}: {error.strerror}") from error
+
+
+def commits(directory: pathlib.Path) -> list[pathlib.Path]:
+    """Directories that are named as commits, the newest step first, unverified."""
+    if not directory.is_dir():
+        return []
+    found = [path for path in directory.iterdir() if _NAME.fullmatch(path.name)]
+    return sorted(found, key=lambda path: int(_NAME.fullmatch(path.name)[1]), reverse=True)
+
+
+def newest(directory: pathlib.Path, damaged: list[tuple[pathlib.Path, str]]) -> Commit | None:
+    """The highest step that verifies, or None where there is no commit at all.
+
+    Args:
+      directory: of the commits.
+      damaged: gets (path, reason) of each newer one that does not verify.
+
+    Raises:
+      UserError: 78 where there are commits and none verifies: never start again from 0 by
+        accident.
+    """
+    paths = commits(directory)
+    for path in paths:
+        try:
+            return verify(path)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            damaged.append((path, str(error)))
+    if paths:
+        raise UserError(
+            errors.MISMATCH,
+            f"none of the {len(paths)} commits can be used",
+            directory,
+            "restore one of them, or choose another --model_dir to start anew",
+            details="\n".join(f"  {path.name}: {reason}" for path, reason in damaged),
+        )
+    return None
+
+
+def find(path: str | os.PathLike) -> Commit:
+    """The commit that a `--checkpoint` means: one commit, or the newest of a model directory.
+
+    Raises:
+      UserError: 66 where there is nothing, 78 where nothing verifies.
+    """
+    path = pathlib.Path(path)
+    if (path / MANIFEST).exists() or _NAME.fullmatch(path.name):
+        try:
+            return verify(path)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            code = errors.MISMATCH if path.exists() else errors.MISSING_INPUT
+            raise UserError(
+                code, f"the commit cannot be used: {error}", path, "choose another one"
+            ) from error
+    for directory in (path / "checkpoints", path):
+        damaged = []
+        commit = newest(directory, damaged)
+        if commit:
+            return commit
+    raise UserError(
+        errors.MISSING_INPUT,
+        "there is no commit" if path.is_dir() else "no such directory",
+        path,
+        "give --checkpoint=MODEL_DIR or one of its checkpoints/step_…",
+    )
+
+
+def sweep(directory: pathlib.Path, keep: int) -> Iterator[pathlib.Path]:
+    """Removes all but the `keep` newest commits, and what an interrupted run left half done.
+
+    To be called by the one writer of a directory, after a commit has verified. Yields what
+    is removed. Each goes by a rename first, so that nothing half deleted looks like a commit.
+    """
+    for path in commits(directory)[keep:]:
+        trash = path.with_name(f"{path.name}.trash-{uuid.uuid4().hex[:8]}")
+        os.rename(path, trash)
+        yield path
+    if directory.is_dir():
+        for path in directory.iterdir():
+            if re.fullmatch(r"step_\d+\.(tmp|trash)-[0-9a-f]{8}", path.name):
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def set_aside(path: pathlib.Path) -> pathlib.Path:
+    """Renames a damaged commit, so that its step can be written again and nothing is lost."""
+    aside = path.with_name(f"{path.name}.corrupt-{uuid.uuid4().hex[:8]}")
+    os.rename(path, aside)
+    return aside

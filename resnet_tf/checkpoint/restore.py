@@ -1,0 +1,57 @@
+"""Puts the tensors of a commit into variables, all of them, or explains why not."""
+
+from collections.abc import Mapping
+
+import tensorflow as tf
+
+from resnet_tf import errors
+from resnet_tf.checkpoint.commit import Commit
+from resnet_tf.errors import UserError
+
+
+def restore(commit: Commit, variables: Mapping[str, tf.Variable], prefix: str = "") -> None:
+    """Assigns every tensor of a commit whose name starts with `prefix`.
+
+    Args:
+      commit: verified.
+      variables: by the names that they were saved under.
+      prefix: of the names to take; by default all.
+
+    Raises:
+      UserError: 78, with a table, unless names, shapes and dtypes agree both ways. Nothing
+        is assigned then.
+    """
+    reader = tf.train.load_checkpoint(commit.variables)
+    dtypes = reader.get_variable_to_dtype_map()
+    saved = {
+        name: (tuple(shape), dtypes[name].name)
+        for name, shape in reader.get_variable_to_shape_map().items()
+        if name.startswith(prefix)
+    }
+    wanted = {name: (tuple(v.shape), v.dtype.name) for name, v in variables.items()}
+    if saved != wanted:
+        raise _mismatch(commit, saved, wanted)
+    for name, variable in variables.items():
+        variable.assign(reader.get_tensor(name))
+
+
+def _mismatch(commit: Commit, saved: dict, wanted: dict) -> UserError:
+    names = [n for n in sorted(saved.keys() | wanted) if saved.get(n) != wanted.get(n)]
+    rows = [("variable", "in the checkpoint", "in the model")]
+    rows += [(name, _describe(saved.get(name)), _describe(wanted.get(name))) for name in names]
+    widths = [max(len(row[i]) for row in rows) for i in range(3)]
+    table = "\n".join(
+        "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip()
+        for row in rows
+    )
+    return UserError(
+        errors.MISMATCH,
+        f"{len(names)} of {len(wanted)} variables differ from the checkpoint",
+        commit.path,
+        "give the --model and --model_options that it was made with, or another --model_dir",
+        details=table,
+    )
+
+
+def _describe(entry: tuple | None) -> str:
+    return "-" if entry is None else f"{list(entry[0])} {entry[1]}"

@@ -1,0 +1,150 @@
+"""Everything that a run is told, in one frozen dataclass.
+
+A recipe is a `Config`; each field is a flag of `train.py` with the same name, and what is
+not given there is the recipe's. `to_json` and `from_json` carry it into checkpoints.
+"""
+
+import dataclasses
+import json
+import math
+from typing import Any
+
+from resnet_tf import durations, errors
+from resnet_tf.errors import UserError
+
+# Fields that leave the weights of a run as they are, whatever their value, so that a resumed
+# run may change them.
+_HARMLESS = frozenset(
+    "recipe data_dir model_dir eval_split eval_batch_size steps_per_call save_every_steps"
+    " eval_every_steps log_every_steps keep".split()
+)
+
+
+def _option(default: Any, text: str) -> Any:
+    make = {"default_factory": lambda: dict(default)} if isinstance(default, dict) else {
+        "default": default
+    }
+    return dataclasses.field(**make, metadata={"help": text})
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """A run, as its recipe and flags describe it; see each field's help text."""
+
+    recipe: str = _option("digits", "recipe whose values hold where no flag says otherwise")
+    model: str = _option("cifar_resnet20", "network, a name that resnet_tf.models.names() lists")
+    model_options: dict = _option({}, "options of the network, as name=value,name=value")
+    data_dir: str = _option("data/digits", "directory of records with their dataset.json")
+    train_split: str = _option("train", "split to train on")
+    eval_split: str = _option("test", "split to evaluate on")
+    image_size: int = _option(0, "side of the square pictures fed in; 0: as the data set has them")
+    model_dir: str = _option("", "directory of the run; default runs/<recipe>")
+    steps: int = _option(0, "length of the run in steps; give steps, epochs or examples")
+    epochs: float = _option(0.0, "length of the run in epochs")
+    examples: int = _option(0, "length of the run in examples")
+    batch_size: int = _option(128, "examples a step, over all devices together")
+    eval_batch_size: int = _option(0, "examples a step of evaluation; 0: as batch_size")
+    seed: int = _option(0, "of first weights, order and augmentation")
+    learning_rate: float = _option(0.1, "base rate, which schedule and warm-up scale")
+    schedule: str = _option("constant", "constant, step or cosine")
+    boundaries: tuple[str, ...] = _option(
+        (), "schedule step: durations at which the factor changes, such as 81epochs,122epochs"
+    )
+    factors: tuple[float, ...] = _option(
+        (), "schedule step: factors of the rate, one more than boundaries"
+    )
+    warmup: str = _option("0", "duration of linear warm-up, such as 400steps, 5epochs or 5%")
+    momentum: float = _option(0.9, "of SGD")
+    nesterov: bool = _option(False, "Nesterov's form of momentum")
+    weight_decay: float = _option(1e-4, "factor w of the penalty w/2 * sum of squared kernels")
+    pad: int = _option(0, "shift training pictures by up to this many pixels")
+    flip: bool = _option(False, "mirror half of the training pictures")
+    sync_batch_norm: bool = _option(False, "batch statistics over all devices")
+    devices: str = _option("auto", "auto, cpu, cpu:N (N logical CPUs), gpu:all or gpu:0,1")
+    intra_op_threads: int = _option(0, "threads inside one op; 0: one a core")
+    inter_op_threads: int = _option(0, "ops that run at a time; 0: one a core")
+    steps_per_call: int = _option(10, "steps a call of the traced function")
+    save_every_steps: int = _option(0, "steps between commits; 0: only at the end")
+    eval_every_steps: int = _option(0, "steps between evaluations; 0: only at the end")
+    log_every_steps: int = _option(50, "steps between lines of progress")
+    keep: int = _option(3, "number of newest commits to keep")
+
+    def __post_init__(self):
+        if not self.model_dir:
+            object.__setattr__(self, "model_dir", f"runs/{self.recipe}")
+        self._check()
+
+    def _check(self) -> None:
+        """Raises UserError 64, naming the flag, for a value that no run could use."""
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, float) and not math.isfinite(value):
+                raise bad_flag(field.name, "must be finite", value)
+        at_least_one = ("batch_size", "steps_per_call", "log_every_steps", "keep")
+        at_least_zero = (
+            "image_size steps epochs examples eval_batch_size seed learning_rate weight_decay pad"
+            " intra_op_threads inter_op_threads save_every_steps eval_every_steps"
+        ).split()
+        for low, names in ((1, at_least_one), (0, at_least_zero)):
+            for name in names:
+                if getattr(self, name) < low:
+                    raise bad_flag(name, f"must be {low} or more", getattr(self, name))
+        if not 0 <= self.momentum < 1:
+            raise bad_flag("momentum", "must be in [0, 1)", self.momentum)
+        if sum(bool(length) for length in (self.steps, self.epochs, self.examples)) != 1:
+            given = f"{self.steps}, {self.epochs:g} and {self.examples}"
+            raise bad_flag("steps, --epochs, --examples", "one of them must be above 0", given)
+        self._check_schedule()
+
+    def _check_schedule(self) -> None:
+        if self.schedule not in ("constant", "step", "cosine"):
+            raise bad_flag("schedule", "must be constant, step or cosine", self.schedule)
+        if self.schedule == "step" and len(self.factors) != len(self.boundaries) + 1:
+            found = f"{len(self.factors)} for {len(self.boundaries)} boundaries"
+            raise bad_flag("factors", "must be one more than boundaries", found)
+        for name, texts in (("warmup", (self.warmup,)), ("boundaries", self.boundaries)):
+            for text in texts:
+                try:
+                    durations.parse(text)
+                except ValueError as error:
+                    raise bad_flag(name, str(error)) from error
+
+    def total_steps(self, records: int) -> int:
+        """Length of the run in steps, 1 or more, for a data set of `records` examples."""
+        text = f"{self.steps}steps"
+        if self.epochs:
+            text = f"{self.epochs:f}epochs"
+        elif self.examples:
+            text = f"{self.examples}examples"
+        return max(1, durations.to_steps(text, batch_size=self.batch_size, records=records))
+
+    def changes(self, other: "Config") -> dict[str, tuple[Any, Any]]:
+        """Fields on which the weights of a run depend and that differ: (self's, other's).
+
+        The length of the run is one of them only where the rate depends on it.
+        """
+        names = {field.name for field in dataclasses.fields(self)} - _HARMLESS
+        if "cosine" not in (self.schedule, other.schedule) and not self._uses_percent():
+            names -= {"steps", "epochs", "examples"}
+        pairs = {name: (getattr(self, name), getattr(other, name)) for name in sorted(names)}
+        return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
+    def _uses_percent(self) -> bool:
+        return any("%" in text for text in (self.warmup, *self.boundaries))
+
+    def to_json(self) -> dict:
+        """A dictionary of JSON's own types."""
+        return json.loads(json.dumps(dataclasses.asdict(self)))
+
+    @classmethod
+    def from_json(cls, fields: dict) -> "Config":
+        """The inverse of `to_json`; fields of other versions of this class are left out."""
+        known = {field.name for field in dataclasses.fields(cls)}
+        lists = {"boundaries": tuple, "factors": tuple}
+        return cls(**{k: lists.get(k, lambda v: v)(v) for k, v in fields.items() if k in known})
+
+
+def bad_flag(name: str, rule: str, found: object = None) -> UserError:
+    """The error for a flag whose value breaks a rule."""
+    what = f"{name} {rule}" if found is None else f"{name} {rule}, got {found}"
+    return UserError(errors.BAD_FLAGS, what, f"--{name}", "see --helpfull for its meaning")

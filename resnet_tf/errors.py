@@ -1,0 +1,41 @@
+"""Errors that a user can act on, and the exit code of each.
+
+A `UserError` is printed as one line, `ERROR <code>: what | where | what to do`,
+followed by `details` (a table, say) where there are any. Scripts never show a
+traceback for one unless `--v=1` asks for it.
+"""
+
+# Exit codes are part of the command contract: other programs script against them.
+BAD_FLAGS = 64
+BAD_DATA = 65
+MISSING_INPUT = 66
+INTERNAL = 70
+CANNOT_CREATE = 73
+IO_ERROR = 74
+NUMERICAL = 76
+NOT_WRITABLE = 77
+MISMATCH = 78
+INTERRUPTED = 130
+
+
+class UserError(Exception):
+    """Something that the person at the keyboard can mend.
+
+    Args:
+      code: the exit code, one of the constants of this module.
+      what: what is wrong, with the value that was found.
+      where: the file, flag or step.
+      remedy: what to do.
+      details: further lines, such as a table; none by default.
+    """
+
+    def __init__(self, code: int, what: str, where: str, remedy: str, details: str = ""):
+        self.code = code
+        self.details = details
+        line = " | ".join(_one_line(part) for part in (what, where, remedy))
+        super().__init__(f"ERROR {code}: {line}")
+
+
+def _one_line(text: object) -> str:
+    """Escapes line breaks: a file's name may hold one, the message may not."""
+    return str(text).replace("\r", "\\r").replace("\n", "\\n")

@@ -1,0 +1,6 @@
+"""Evaluation: every record of a split counted once."""
+
+from resnet_tf.evaluation.evaluate import make_evaluation
+from resnet_tf.evaluation.saved import SavedModel, evaluate_checkpoint, load
+
+__all__ = ["SavedModel", "evaluate_checkpoint", "load", "make_evaluation"]

@@ -1,0 +1,40 @@
+"""Files that must survive a crash: written through to the disk, and recognised by sha256."""
+
+import hashlib
+import os
+import pathlib
+
+
+def sha256_of(path: str | os.PathLike) -> str:
+    """sha256 of a file's bytes, in hex."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def sync(path: str | os.PathLike) -> None:
+    """Waits until a file, or a directory's list of names, is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_synced(path: str | os.PathLike, text: str) -> None:
+    """Writes a UTF-8 file and waits until it is on the disk."""
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def replace_synced(path: str | os.PathLike, text: str) -> None:
+    """Writes a UTF-8 file under its name in one step: a reader sees the old or the new one."""
+    path = pathlib.Path(path)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    write_synced(temporary, text)
+    os.replace(temporary, path)
+    sync(path.parent)

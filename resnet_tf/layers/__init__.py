@@ -1,0 +1,22 @@
+"""Layers: `tf.Module`s that own explicit variables, created in the constructor."""
+
+from resnet_tf.layers.batch_norm import BatchNorm, StatisticsTape
+from resnet_tf.layers.conv import Conv2D
+from resnet_tf.layers.dense import Dense
+from resnet_tf.layers.initializers import he_normal, ones, zeros
+from resnet_tf.layers.naming import named_variables
+from resnet_tf.layers.pooling import average_pool, global_average_pool, max_pool
+
+__all__ = [
+    "BatchNorm",
+    "Conv2D",
+    "Dense",
+    "StatisticsTape",
+    "average_pool",
+    "global_average_pool",
+    "he_normal",
+    "max_pool",
+    "named_variables",
+    "ones",
+    "zeros",
+]

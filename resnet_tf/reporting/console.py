@@ -1,0 +1,65 @@
+"""What people read while a run goes on: a bar on a terminal, plain lines elsewhere. On stderr."""
+
+import sys
+
+from tqdm import tqdm
+
+
+def say(text: str) -> None:
+    """One plain line on stderr."""
+    print(text, file=sys.stderr, flush=True)
+
+
+class Console:
+    """Progress towards a number of steps.
+
+    On a terminal it is a bar with the time that is left; in a file or a pipe it is a line
+    whenever `report` is called.
+
+    Args:
+      total: steps at the end.
+      start: steps already done.
+      unit: what a step is called.
+    """
+
+    def __init__(self, total: int, start: int = 0, unit: str = "step"):
+        self._bar = tqdm(
+            total=total,
+            initial=start,
+            unit=unit,
+            file=sys.stderr,
+            disable=not sys.stderr.isatty(),
+            dynamic_ncols=True,
+        )
+        self._total = total
+        self._unit = unit
+
+    def advance_to(self, done: int) -> None:
+        """Moves the bar."""
+        self._bar.update(done - self._bar.n)
+
+    def report(self, done: int, seconds_left: float | None = None, **numbers: str) -> None:
+        """Shows numbers, already formatted, beside the progress."""
+        text = ", ".join(f"{name} {value}" for name, value in numbers.items())
+        if self._bar.disable:
+            left = "" if seconds_left is None else f", {_clock(seconds_left)} left"
+            say(f"{self._unit} {done}/{self._total}: {text}{left}")
+        else:
+            self._bar.set_postfix_str(text)
+
+    def say(self, text: str) -> None:
+        """A line of its own, above the bar."""
+        if self._bar.disable:
+            say(text)
+        else:
+            self._bar.write(text, file=sys.stderr)
+
+    def close(self) -> None:
+        """Ends the bar."""
+        self._bar.close()
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"

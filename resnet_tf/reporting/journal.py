@@ -1,0 +1,66 @@
+"""The journal: what happened in a run, as JSON lines on stdout and in `journal.jsonl`."""
+
+import json
+import os
+import pathlib
+import sys
+
+from resnet_tf.files import replace_synced
+
+FILE_NAME = "journal.jsonl"
+
+
+class Journal:
+    """Appends events to the file of a run and to stdout.
+
+    The file holds each step once: lines of steps that a resumed run will do again are taken
+    out when it starts.
+
+    Args:
+      directory: of the run; must exist.
+      resumed_step: step that the run starts from.
+    """
+
+    def __init__(self, directory: pathlib.Path, resumed_step: int):
+        path = directory / FILE_NAME
+        kept = [event for event in read(directory) if event.get("step", 0) <= resumed_step]
+        replace_synced(path, "".join(_line(event) for event in kept))
+        self._file = open(path, "a", encoding="utf-8")
+
+    def write(self, event: str, **fields) -> None:
+        """Adds one event; `fields` are plain numbers, strings, lists and dictionaries."""
+        line = _line({"event": event, **fields})
+        self._file.write(line)
+        self._file.flush()
+        emit({"event": event, **fields})
+
+    def close(self) -> None:
+        """Waits until the file is on the disk."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+
+
+def emit(event: dict) -> None:
+    """One JSON line on stdout."""
+    sys.stdout.write(_line(event))
+    sys.stdout.flush()
+
+
+def read(directory: pathlib.Path) -> list[dict]:
+    """Events of a run's journal, without a last line that a kill cut short."""
+    try:
+        text = (directory / FILE_NAME).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return []
+    events = []
+    for line in text.splitlines():
+        try:
+            events.append(json.loads(line))
+        except ValueError:
+            continue
+    return [event for event in events if isinstance(event, dict)]
+
+
+def _line(event: dict) -> str:
+    return json.dumps(event, ensure_ascii=False, allow_nan=False) + "\n"

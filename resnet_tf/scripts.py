@@ -1,0 +1,140 @@
+"""The frame that every script shares: flags in, one exit code and at most one line out.
+
+The only module of the package that knows absl's flags; nothing in the package imports it.
+"""
+
+import dataclasses
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterable
+
+from absl import app, flags
+
+from resnet_tf import errors
+from resnet_tf.config import Config, bad_flag
+from resnet_tf.errors import UserError
+
+FLAGS = flags.FLAGS
+
+
+def run(main: Callable[[list[str]], None], positional: bool = False) -> None:
+    """Runs `main(arguments)` and exits with the code of the command contract.
+
+    A `UserError` is one line on stderr; `--v=1` adds the traceback. Anything unforeseen is
+    a bug: traceback, exit code 70.
+
+    Args:
+      main: takes the positional arguments.
+      positional: whether the script has any.
+    """
+
+    def parse(argv: list[str]) -> list[str]:
+        try:
+            arguments = FLAGS(argv)
+            if len(arguments) > 1 and not positional:
+                raise flags.Error(f"unexpected argument {arguments[1]!r}")
+            return arguments
+        except flags.Error as error:
+            name = os.path.basename(argv[0])
+            fail(UserError(errors.BAD_FLAGS, str(error), name, "see --helpshort or --helpfull"))
+
+    def guarded(arguments: list[str]) -> None:
+        try:
+            main(arguments[1:])
+        except UserError as error:
+            fail(error)
+        except KeyboardInterrupt:
+            fail(UserError(errors.INTERRUPTED, "interrupted", "Ctrl-C", "run it again to go on"))
+        except Exception:
+            traceback.print_exc()
+            fail(UserError(errors.INTERNAL, "internal error, see above", "here", "report it"))
+
+    app.run(guarded, flags_parser=parse)
+
+
+def fail(error: UserError) -> None:
+    """Prints an error as the contract says and ends the process."""
+    if FLAGS.is_parsed() and FLAGS["v"].value >= 1:
+        traceback.print_exc()
+    print(error, file=sys.stderr)
+    if error.details:
+        print(error.details, file=sys.stderr)
+    sys.stdout.flush()
+    sys.exit(error.code)
+
+
+def define_config_flags(common: Iterable[str]) -> None:
+    """Makes every field of `Config` a flag; one that is not given keeps the recipe's value.
+
+    Args:
+      common: the flags that `--helpshort` shows; the rest is in `--helpfull`.
+    """
+    common = set(common)
+    for field in dataclasses.fields(Config):
+        module = sys.argv[0] if field.name in common else "resnet_tf.config"
+        kind = type(field.default if field.default is not dataclasses.MISSING else {})
+        text, name = field.metadata["help"], field.name
+        if kind is bool:
+            flags.DEFINE_bool(name, None, text, module_name=module)
+        elif kind is int:
+            flags.DEFINE_integer(name, None, text, module_name=module)
+        elif kind is float:
+            flags.DEFINE_float(name, None, text, module_name=module)
+        elif kind in (tuple, dict):
+            flags.DEFINE_list(name, None, text, module_name=module)
+        else:
+            flags.DEFINE_string(name, None, text, module_name=module)
+
+
+def config_from_flags(recipe: Config) -> Config:
+    """The recipe with every flag that was given put in its place.
+
+    Of steps, epochs and examples, giving one takes the recipe's away.
+
+    Raises:
+      UserError: 64 for values that no run could use.
+    """
+    given = {
+        field.name: FLAGS[field.name].value
+        for field in dataclasses.fields(Config)
+        if FLAGS[field.name].value is not None
+    }
+    if "model_options" in given:
+        given["model_options"] = _options(given["model_options"])
+    if "boundaries" in given:
+        given["boundaries"] = tuple(given["boundaries"])
+    if "factors" in given:
+        given["factors"] = _numbers("factors", given["factors"])
+    if not given.keys().isdisjoint(("steps", "epochs", "examples")):
+        given = {"steps": 0, "epochs": 0.0, "examples": 0} | given
+    return dataclasses.replace(recipe, **given)
+
+
+def _options(texts: list[str]) -> dict:
+    options = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name.isidentifier():
+            raise bad_flag("model_options", "must be name=value,name=value", repr(text))
+        options[name] = _literal(value)
+    return options
+
+
+def _literal(text: str) -> bool | int | float | str:
+    """A number or a truth value where the text is one."""
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            pass
+    return text
+
+
+def _numbers(name: str, texts: list[str]) -> tuple[float, ...]:
+    try:
+        return tuple(float(text) for text in texts)
+    except ValueError as error:
+        raise bad_flag(name, "must be numbers", ",".join(texts)) from error

@@ -1,0 +1,1 @@
+"""Training: one step, and the loop that decides when to do what."""

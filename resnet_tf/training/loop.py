@@ -1,0 +1,182 @@
+"""The loop: when to do what, and nothing of how.
+
+    lock the directory · decide what to resume · build · for each K steps: update, journal,
+    health, save, evaluate, signals · final save, final evaluation, report · unlock
+"""
+
+import pathlib
+import time
+
+import tensorflow as tf
+
+from resnet_tf import checkpoint, errors, input, reporting
+from resnet_tf.checkpoint import Commit, commit
+from resnet_tf.config import Config
+from resnet_tf.distribution import DeviceRequest, make_strategy
+from resnet_tf.errors import UserError
+from resnet_tf.reporting import Console, Journal
+from resnet_tf.reporting import journal as journals
+from resnet_tf.training import resume
+from resnet_tf.training.meter import Meter
+from resnet_tf.training.run import Run, build
+
+
+def train(config: Config) -> dict:
+    """Trains as `config` says, from where an earlier command stopped, to the end.
+
+    Returns:
+      The "done" event: step, epoch, examples_seen, images_per_second, train_loss, eval,
+      checkpoint and digest.
+
+    Raises:
+      UserError: for all that a user can mend; what was committed stays.
+    """
+    manifest = input.Manifest.load(config.data_dir)
+    # The lock on the model directory is taken here, and given back at the end.
+    resumed = resume.choose(config, reporting.say)
+    run = build(config, make_strategy(DeviceRequest.parse(config.devices)), manifest)
+    if resumed:
+        resume.refuse_mismatch(resumed, config, run.describe, run.total_steps)
+        checkpoint.restore(resumed, run.variables)
+        if finished := _finished(run, resumed):
+            reporting.say(f"already complete at step {resumed.step}: {config.model_dir}")
+            journals.emit(finished)
+            return finished
+    journal = _open_journal(run, resumed)
+    try:
+        return _train(run, resumed, journal)
+    finally:
+        journal.close()
+
+
+def _train(run: Run, resumed: Commit | None, journal: Journal) -> dict:
+    config, step = run.config, resumed.step if resumed else 0
+    console = Console(run.total_steps, step)
+    meter = Meter(config.batch_size)
+    saved, evaluated = resumed, (-1, {})
+    iterator = iter(run.batches(step))
+    try:
+        while step < run.total_steps:
+            count = _steps_until_next_event(config, step, run.total_steps)
+            meter.start_call()
+            health = {k: v.numpy() for k, v in run.train(iterator, tf.constant(count)).items()}
+            meter.end_call(health)
+            _refuse_non_finite(health, step, run, saved)
+            step += count
+            console.advance_to(step)
+            if _due(step, config.log_every_steps, run.total_steps):
+                _log(meter, step, run, journal, console)
+            if _due(step, config.save_every_steps, run.total_steps):
+                saved = _save(run, step, journal)
+            if _due(step, config.eval_every_steps, run.total_steps):
+                evaluated = step, _evaluate(run, step, journal, console)
+            # Signals and --max_runtime are looked at here.
+        if evaluated[0] != step:
+            evaluated = step, _evaluate(run, step, journal, console)
+    finally:
+        console.close()
+    return _report(run, saved, evaluated[1], meter, journal)
+
+
+def _steps_until_next_event(config: Config, step: int, total: int) -> int:
+    """Steps to the nearest multiple of any interval, at most one call's worth."""
+    intervals = (config.log_every_steps, config.save_every_steps, config.eval_every_steps)
+    to_next = [every - step % every for every in intervals if every]
+    return min(config.steps_per_call, total - step, *to_next)
+
+
+def _due(step: int, every: int, total: int) -> bool:
+    return step == total or bool(every and step % every == 0)
+
+
+def _refuse_non_finite(health: dict, first: int, run: Run, saved: Commit | None) -> None:
+    if health["finite"].all():
+        return
+    i = int((~health["finite"]).argmax())
+    kept = f"the last commit is step {saved.step}" if saved else "nothing is committed yet"
+    raise UserError(
+        errors.NUMERICAL,
+        f"loss or gradient is not finite at step {first + i + 1} (loss {health['loss'][i]},"
+        f" gradient norm {health['gradient_norm'][i]}, rate {health['learning_rate'][i]:.6g})",
+        run.config.model_dir,
+        f"lower --learning_rate or lengthen --warmup; {kept}",
+    )
+
+
+def _log(meter: Meter, step: int, run: Run, journal: Journal, console: Console) -> None:
+    numbers = meter.interval()
+    epoch = step * run.config.batch_size / run.records
+    journal.write("train", step=step, epoch=round(epoch, 4), **numbers)
+    rate = numbers["images_per_second"]
+    left = (run.total_steps - step) * run.config.batch_size / rate if rate else None
+    console.report(
+        step,
+        left,
+        loss=f"{numbers['loss']:.4f}",
+        top1=f"{numbers['top1']:.2%}",
+        **{"img/s": f"{rate:,.0f}", "input wait": f"{numbers['input_wait_share']:.1%}"},
+    )
+
+
+def _save(run: Run, step: int, journal: Journal) -> Commit:
+    begin = time.perf_counter()
+    saved = run.save(step)
+    for _ in commit.sweep(run.commits, run.config.keep):
+        pass
+    seconds = round(time.perf_counter() - begin, 3)
+    journal.write("save", step=step, checkpoint=str(saved.path), seconds=seconds)
+    return saved
+
+
+def _evaluate(run: Run, step: int, journal: Journal, console: Console) -> dict:
+    result = {"split": run.config.eval_split, **run.evaluate()}
+    journal.write("eval", step=step, **result)
+    console.say(
+        f"step {step}: {result['split']} {result['correct_top1']}/{result['examples']} right,"
+        f" top-1 {result['top1']:.2%}"
+    )
+    return result
+
+
+def _report(run: Run, saved: Commit, evaluated: dict, meter: Meter, journal: Journal) -> dict:
+    done = {
+        "step": saved.step,
+        "epoch": round(saved.manifest["epoch"], 4),
+        "examples_seen": saved.manifest["examples_seen"],
+        **meter.total(),
+        "eval": evaluated,
+        "checkpoint": str(saved.path),
+        "digest": saved.manifest["digest"],
+    }
+    journal.write("done", **done)
+    reporting.say(f"done: {saved.path}; what happened: {run.config.model_dir}/journal.jsonl")
+    return {"event": "done", **done}
+
+
+def _open_journal(run: Run, resumed: Commit | None) -> Journal:
+    model_dir = pathlib.Path(run.config.model_dir)
+    try:
+        model_dir.mkdir(parents=True, exist_ok=True)
+        journal = Journal(model_dir, resumed.step if resumed else 0)
+    except OSError as error:
+        raise UserError(
+            errors.CANNOT_CREATE,
+            f"cannot write in the model directory: {error.strerror}",
+            model_dir,
+            "give another --model_dir",
+        ) from error
+    start = resumed.step if resumed else 0
+    reporting.say(f"{'resumed from' if resumed else 'starting at'} step {start}: {model_dir}")
+    journal.write("start", step=start, total_steps=run.total_steps, config=run.config.to_json())
+    return journal
+
+
+def _finished(run: Run, resumed: Commit) -> dict | None:
+    """The "done" event of a run that is complete, so that its command can say it again."""
+    if resumed.step < run.total_steps:
+        return None
+    for event in reversed(journals.read(pathlib.Path(run.config.model_dir))):
+        if event.get("event") == "done" and event.get("digest") == resumed.manifest["digest"]:
+            return event
+    # Killed between the last commit and the end: only the final evaluation is still to do.
+    return None

@@ -1,0 +1,82 @@
+"""What a command does in a directory that may hold a run already.
+
+1. No commit: start at step 0.
+2. The newest commit that verifies is resumed. Newer ones that are damaged are set aside
+   under another name, and said.
+3. Commits, but none that verifies: error 78, never step 0.
+4. Another network, other data, other classes, or a changed flag on which the weights depend:
+   error 78. Harmless flags (see `Config.changes`) may change.
+5. A commit at or beyond the end: the run is complete, and nothing is written; beyond the end
+   is error 64.
+"""
+
+import pathlib
+
+from resnet_tf import checkpoint, errors
+from resnet_tf.checkpoint import Commit, commit
+from resnet_tf.config import Config
+from resnet_tf.errors import UserError
+
+
+def choose(config: Config, say) -> Commit | None:
+    """The commit to resume from; None where the directory holds none.
+
+    Nothing is changed on disk but the names of damaged commits.
+
+    Raises:
+      UserError: 78 where nothing verifies, 73 where the directory is a file.
+    """
+    model_dir = pathlib.Path(config.model_dir)
+    if model_dir.exists() and not model_dir.is_dir():
+        raise UserError(
+            errors.CANNOT_CREATE, "the model directory is a file", model_dir, "give --model_dir"
+        )
+    damaged = []
+    chosen = checkpoint.newest(model_dir / "checkpoints", damaged)
+    for path, reason in damaged:
+        aside = commit.set_aside(path)
+        say(f"{path.name} is damaged ({reason}); kept as {aside.name}, going on from"
+            f" {chosen.path.name}")  # fmt: skip
+    return chosen
+
+
+def refuse_mismatch(chosen: Commit, config: Config, describe: dict, total_steps: int) -> None:
+    """Raises UserError where `chosen` is not the earlier part of the run that is asked for.
+
+    Args:
+      chosen: the commit.
+      config: of this command.
+      describe: manifest fields that this command would write.
+      total_steps: at which this command would end.
+    """
+    saved = chosen.manifest
+    then, now = saved["architecture"], describe["architecture"]
+    if then != now:
+        difference = ", ".join(
+            f"{key} {then.get(key)} and not {now[key]}" for key in now if then.get(key) != now[key]
+        )
+        remedy = f"give --model={then['model']} with its options, or another --model_dir"
+        raise _mismatch(chosen, f"the run here has {difference}", remedy)
+    same_data = all(
+        saved[key] == describe[key] for key in ("classes", "preprocessing")
+    ) and saved["data"]["fingerprint"] == describe["data"]["fingerprint"]
+    if not same_data:
+        remedy = f"give --data_dir={saved['data']['directory']}, or another --model_dir"
+        raise _mismatch(chosen, "the run here was trained on other data", remedy)
+    changes = Config.from_json(saved["config"]).changes(config)
+    if changes:
+        difference = ", ".join(f"--{k}={old} and not {new}" for k, (old, new) in changes.items())
+        raise _mismatch(
+            chosen, f"the run here has {difference}", "give its flags, or another --model_dir"
+        )
+    if chosen.step > total_steps:
+        raise UserError(
+            errors.BAD_FLAGS,
+            f"the run here has {chosen.step} steps already, more than {total_steps}",
+            chosen.path,
+            "give more --steps, or another --model_dir",
+        )
+
+
+def _mismatch(chosen: Commit, what: str, remedy: str) -> UserError:
+    return UserError(errors.MISMATCH, what, chosen.path, remedy)

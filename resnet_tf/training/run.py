@@ -1,0 +1,195 @@
+"""Builds, from a `Config`, everything that the loop drives."""
+
+import dataclasses
+import functools
+import pathlib
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from resnet_tf import checkpoint, durations, errors, input, models, runtime
+from resnet_tf.checkpoint import Commit
+from resnet_tf.config import Config, bad_flag
+from resnet_tf.errors import UserError
+from resnet_tf.evaluation import make_evaluation
+from resnet_tf.layers import named_variables
+from resnet_tf.training import schedules
+from resnet_tf.training.optimizers import SGD
+from resnet_tf.training.step import TrainingState, make_train_step
+
+
+@dataclasses.dataclass
+class Run:
+    """A run that is ready to train; see the fields' names.
+
+    Attributes:
+      total_steps: at which the run is complete.
+      records: of the training split.
+      variables: all that is saved, by name.
+      describe: manifest fields of a commit, but for step and position.
+      train: the traced function of `make_train_step`.
+      batches: from a step to the distributed batches that follow it.
+      evaluate: from a progress function to the counts of `make_evaluation`.
+    """
+
+    config: Config
+    total_steps: int
+    records: int
+    variables: dict[str, tf.Variable]
+    step: tf.Variable
+    describe: dict
+    train: Callable
+    batches: Callable
+    evaluate: Callable
+
+    @property
+    def commits(self) -> pathlib.Path:
+        """Directory of the commits."""
+        return pathlib.Path(self.config.model_dir) / "checkpoints"
+
+    def save(self, step: int) -> Commit:
+        """Commits the present state; an old step or a damaged file is never overwritten."""
+        examples_seen = step * self.config.batch_size
+        tensors = {name: variable.numpy() for name, variable in self.variables.items()}
+        fields = {
+            "epoch": examples_seen / self.records,
+            "examples_seen": examples_seen,
+            **self.describe,
+        }
+        return checkpoint.write(self.commits, step, tensors, fields)
+
+
+def build(config: Config, strategy: tf.distribute.Strategy, manifest: input.Manifest) -> Run:
+    """Makes network, optimizer, step, readers and evaluation. Creates nothing on disk.
+
+    Raises:
+      UserError: 64 for flags that do not fit each other or the data, 65 and 66 for data
+        that cannot be used.
+    """
+    if config.batch_size % strategy.num_replicas_in_sync:
+        rule = f"must be a multiple of the {strategy.num_replicas_in_sync} devices"
+        raise bad_flag("batch_size", rule, config.batch_size)
+    height, width = _image_size(config, manifest)
+    total_steps = config.total_steps(manifest.records(config.train_split))
+    schedule = _schedule(config, manifest.records(config.train_split), total_steps)
+    with strategy.scope():
+        model = _model(config, manifest)
+        optimizer = SGD(
+            model,
+            momentum=config.momentum,
+            nesterov=config.nesterov,
+            weight_decay=config.weight_decay,
+        )
+        step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
+    state = TrainingState(model, optimizer, step)
+    preprocess = functools.partial(input.normalize, mean=manifest.mean, std=manifest.std)
+    training = input.MemoryReader(manifest, config.train_split, height, width)
+    held_out = input.MemoryReader(manifest, config.eval_split, height, width)
+    evaluate = make_evaluation(strategy, model, preprocess)
+    return Run(
+        config=config,
+        total_steps=total_steps,
+        records=training.records,
+        variables=_saved_variables(state),
+        step=step,
+        describe=_describe(config, manifest, height, width),
+        train=make_train_step(
+            strategy,
+            state,
+            batch_size=config.batch_size,
+            schedule=schedule,
+            preprocess=preprocess,
+        ),
+        batches=lambda first_step: input.training_batches(
+            strategy,
+            training,
+            batch_size=config.batch_size,
+            seed=config.seed,
+            augmentation=input.Augmentation(config.pad, config.flip),
+            first_step=first_step,
+        ),
+        evaluate=functools.partial(
+            evaluate, held_out, min(config.eval_batch_size or config.batch_size, held_out.records)
+        ),
+    )
+
+
+def _image_size(config: Config, manifest: input.Manifest) -> tuple[int, int]:
+    if config.image_size:
+        return config.image_size, config.image_size
+    if manifest.height is None or manifest.width is None:
+        raise bad_flag("image_size", "must be given, since the pictures differ in size")
+    return manifest.height, manifest.width
+
+
+def _schedule(config: Config, records: int, total_steps: int) -> schedules.Schedule:
+    to_steps = functools.partial(
+        durations.to_steps,
+        batch_size=config.batch_size,
+        records=records,
+        total_steps=total_steps,
+    )
+    warmup, rate = to_steps(config.warmup), config.learning_rate
+    if config.schedule == "constant":
+        main = schedules.constant(rate)
+    elif config.schedule == "cosine":
+        main = schedules.cosine(rate, warmup, total_steps)
+    else:
+        boundaries = [to_steps(text) for text in config.boundaries]
+        try:
+            main = schedules.piecewise(rate, boundaries, config.factors)
+        except ValueError as error:
+            raise bad_flag("boundaries", str(error)) from error
+    return schedules.with_warmup(main, warmup)
+
+
+def _model(config: Config, manifest: input.Manifest) -> models.Classifier:
+    try:
+        return models.create(
+            config.model,
+            num_classes=len(manifest.classes),
+            channels=manifest.channels,
+            seed=config.seed,
+            sync_batch_norm=config.sync_batch_norm,
+            **config.model_options,
+        )
+    except (ValueError, TypeError) as error:
+        raise UserError(
+            errors.BAD_FLAGS,
+            f"cannot build {config.model}: {error}",
+            "--model, --model_options",
+            "see resnet_tf/models for the networks and their options",
+        ) from error
+
+
+def _saved_variables(state: TrainingState) -> dict[str, tf.Variable]:
+    model = {f"model/{name}": v for name, v in named_variables(state.model).items()}
+    slots = {f"optimizer/momentum/{name}": v for name, v in state.optimizer.slots.items()}
+    return {**model, **slots, "step": state.step}
+
+
+def _describe(config: Config, manifest: input.Manifest, height: int, width: int) -> dict:
+    return {
+        "config": config.to_json(),
+        "architecture": {
+            "model": config.model,
+            "options": config.model_options,
+            "num_classes": len(manifest.classes),
+        },
+        "classes": list(manifest.classes),
+        "preprocessing": {
+            "height": height,
+            "width": width,
+            "channels": manifest.channels,
+            "mean": list(manifest.mean),
+            "std": list(manifest.std),
+        },
+        "data": {
+            "name": manifest.name,
+            "directory": str(manifest.directory.resolve()),
+            "train_split": config.train_split,
+            "eval_split": config.eval_split,
+            "fingerprint": manifest.fingerprint(config.train_split),
+        },
+        "environment": runtime.describe(),
+    }
