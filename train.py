@@ -16,12 +16,11 @@ from resnet_tf import recipes, runtime, scripts
 
 _PRINT_CONFIG = flags.DEFINE_bool("print_config", False, "print the resolved Config and exit")
 
-scripts.define_config_flags(
-    common=(
-        "recipe model data_dir model_dir steps epochs batch_size seed learning_rate devices"
-        " save_every_steps eval_every_steps log_every_steps"
-    ).split()
-)
+_COMMON = """
+    recipe model data_dir model_dir steps epochs batch_size seed learning_rate devices
+    save_every_steps eval_every_steps log_every_steps
+"""
+scripts.define_config_flags(common=_COMMON.split())
 
 
 def main(_):

@@ -12,40 +12,47 @@ from typing import Any
 from resnet_tf import durations, errors
 from resnet_tf.errors import UserError
 
-# Fields that leave the weights of a run as they are, whatever their value, so that a resumed
-# run may change them.
-_HARMLESS = frozenset(
-    "recipe data_dir model_dir eval_split eval_batch_size steps_per_call save_every_steps"
-    " eval_every_steps log_every_steps keep".split()
-)
+
+def _option(default: Any, text: str, *, at_least: int | None = None, harmless: bool = False) -> Any:
+    """A field with its help text, its lowest value, and whether it is `harmless`: leaves the
+    weights of a run as they are, whatever its value, so that a resumed run may change it."""
+    metadata = {"help": text, "at_least": at_least, "harmless": harmless}
+    if isinstance(default, dict):
+        return dataclasses.field(default_factory=lambda: dict(default), metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
 
 
-def _option(default: Any, text: str) -> Any:
-    make = {"default_factory": lambda: dict(default)} if isinstance(default, dict) else {
-        "default": default
-    }
-    return dataclasses.field(**make, metadata={"help": text})
-
-
+# A function that makes fields is what dataclasses.field is for.
+# ruff: noqa: RUF009
 @dataclasses.dataclass(frozen=True)
 class Config:
     """A run, as its recipe and flags describe it; see each field's help text."""
 
-    recipe: str = _option("digits", "recipe whose values hold where no flag says otherwise")
+    recipe: str = _option(
+        "digits", "recipe whose values hold where no flag says otherwise", harmless=True
+    )
     model: str = _option("cifar_resnet20", "network, a name that resnet_tf.models.names() lists")
     model_options: dict = _option({}, "options of the network, as name=value,name=value")
-    data_dir: str = _option("data/digits", "directory of records with their dataset.json")
+    data_dir: str = _option(
+        "data/digits", "directory of records with their dataset.json", harmless=True
+    )
     train_split: str = _option("train", "split to train on")
-    eval_split: str = _option("test", "split to evaluate on")
-    image_size: int = _option(0, "side of the square pictures fed in; 0: as the data set has them")
-    model_dir: str = _option("", "directory of the run; default runs/<recipe>")
-    steps: int = _option(0, "length of the run in steps; give steps, epochs or examples")
-    epochs: float = _option(0.0, "length of the run in epochs")
-    examples: int = _option(0, "length of the run in examples")
-    batch_size: int = _option(128, "examples a step, over all devices together")
-    eval_batch_size: int = _option(0, "examples a step of evaluation; 0: as batch_size")
-    seed: int = _option(0, "of first weights, order and augmentation")
-    learning_rate: float = _option(0.1, "base rate, which schedule and warm-up scale")
+    eval_split: str = _option("test", "split to evaluate on", harmless=True)
+    image_size: int = _option(
+        0, "side of the square pictures fed in; 0: as the data set has them", at_least=0
+    )
+    model_dir: str = _option("", "directory of the run; default runs/<recipe>", harmless=True)
+    steps: int = _option(
+        0, "length of the run in steps; give steps, epochs or examples", at_least=0
+    )
+    epochs: float = _option(0.0, "length of the run in epochs", at_least=0)
+    examples: int = _option(0, "length of the run in examples", at_least=0)
+    batch_size: int = _option(128, "examples a step, over all devices together", at_least=1)
+    eval_batch_size: int = _option(
+        0, "examples a step of evaluation; 0: as batch_size", at_least=0, harmless=True
+    )
+    seed: int = _option(0, "of first weights, order and augmentation", at_least=0)
+    learning_rate: float = _option(0.1, "base rate, which schedule and warm-up scale", at_least=0)
     schedule: str = _option("constant", "constant, step or cosine")
     boundaries: tuple[str, ...] = _option(
         (), "schedule step: durations at which the factor changes, such as 81epochs,122epochs"
@@ -54,20 +61,28 @@ class Config:
         (), "schedule step: factors of the rate, one more than boundaries"
     )
     warmup: str = _option("0", "duration of linear warm-up, such as 400steps, 5epochs or 5%")
-    momentum: float = _option(0.9, "of SGD")
+    momentum: float = _option(0.9, "of SGD, from 0 to below 1", at_least=0)
     nesterov: bool = _option(False, "Nesterov's form of momentum")
-    weight_decay: float = _option(1e-4, "factor w of the penalty w/2 * sum of squared kernels")
-    pad: int = _option(0, "shift training pictures by up to this many pixels")
+    weight_decay: float = _option(
+        1e-4, "factor w of the penalty w/2 * sum of squared kernels", at_least=0
+    )
+    pad: int = _option(0, "shift training pictures by up to this many pixels", at_least=0)
     flip: bool = _option(False, "mirror half of the training pictures")
     sync_batch_norm: bool = _option(False, "batch statistics over all devices")
     devices: str = _option("auto", "auto, cpu, cpu:N (N logical CPUs), gpu:all or gpu:0,1")
-    intra_op_threads: int = _option(0, "threads inside one op; 0: one a core")
-    inter_op_threads: int = _option(0, "ops that run at a time; 0: one a core")
-    steps_per_call: int = _option(10, "steps a call of the traced function")
-    save_every_steps: int = _option(0, "steps between commits; 0: only at the end")
-    eval_every_steps: int = _option(0, "steps between evaluations; 0: only at the end")
-    log_every_steps: int = _option(50, "steps between lines of progress")
-    keep: int = _option(3, "number of newest commits to keep")
+    intra_op_threads: int = _option(0, "threads inside one op; 0: one a core", at_least=0)
+    inter_op_threads: int = _option(0, "ops that run at a time; 0: one a core", at_least=0)
+    steps_per_call: int = _option(
+        10, "steps a call of the traced function", at_least=1, harmless=True
+    )
+    save_every_steps: int = _option(
+        0, "steps between commits; 0: only at the end", at_least=0, harmless=True
+    )
+    eval_every_steps: int = _option(
+        0, "steps between evaluations; 0: only at the end", at_least=0, harmless=True
+    )
+    log_every_steps: int = _option(50, "steps between lines of progress", at_least=1, harmless=True)
+    keep: int = _option(3, "number of newest commits to keep", at_least=1, harmless=True)
 
     def __post_init__(self):
         if not self.model_dir:
@@ -80,20 +95,16 @@ class Config:
             value = getattr(self, field.name)
             if isinstance(value, float) and not math.isfinite(value):
                 raise bad_flag(field.name, "must be finite", value)
-        at_least_one = ("batch_size", "steps_per_call", "log_every_steps", "keep")
-        at_least_zero = (
-            "image_size steps epochs examples eval_batch_size seed learning_rate weight_decay pad"
-            " intra_op_threads inter_op_threads save_every_steps eval_every_steps"
-        ).split()
-        for low, names in ((1, at_least_one), (0, at_least_zero)):
-            for name in names:
-                if getattr(self, name) < low:
-                    raise bad_flag(name, f"must be {low} or more", getattr(self, name))
-        if not 0 <= self.momentum < 1:
-            raise bad_flag("momentum", "must be in [0, 1)", self.momentum)
+            low = field.metadata["at_least"]
+            if low is not None and value < low:
+                raise bad_flag(field.name, f"must be {low} or more", value)
+        if self.momentum >= 1:
+            raise bad_flag("momentum", "must be below 1", self.momentum)
         if sum(bool(length) for length in (self.steps, self.epochs, self.examples)) != 1:
             given = f"{self.steps}, {self.epochs:g} and {self.examples}"
-            raise bad_flag("steps, --epochs, --examples", "one of them must be above 0", given)
+            raise bad_flag(
+                "steps", "or epochs or examples must be above 0, just one of them", given
+            )
         self._check_schedule()
 
     def _check_schedule(self) -> None:
@@ -123,7 +134,8 @@ class Config:
 
         The length of the run is one of them only where the rate depends on it.
         """
-        names = {field.name for field in dataclasses.fields(self)} - _HARMLESS
+        fields = dataclasses.fields(self)
+        names = {field.name for field in fields if not field.metadata["harmless"]}
         if "cosine" not in (self.schedule, other.schedule) and not self._uses_percent():
             names -= {"steps", "epochs", "examples"}
         pairs = {name: (getattr(self, name), getattr(other, name)) for name in sorted(names)}

@@ -7,7 +7,7 @@ _FORM = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(step|epoch|example|%)?s?\s*")
 
 
 def parse(text: str) -> tuple[float, str]:
-    """"81epochs" to (81.0, "epochs"); a bare number counts steps.
+    """ "81epochs" to (81.0, "epochs"); a bare number counts steps.
 
     Raises:
       ValueError: for anything that is not a number and one of the units.

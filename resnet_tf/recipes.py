@@ -1,6 +1,6 @@
 """Recipes: a name, its `Config`, its paper, what to expect and what was measured.
 
-    python train.py --recipe=NAME
+python train.py --recipe=NAME
 """
 
 import dataclasses

@@ -14,9 +14,12 @@ Two settings, both made by `prepare` when the package is imported:
 yet made its devices: threads, logical devices, determinism.
 """
 
+import contextlib
 import ctypes
 import os
 import sys
+import tempfile
+from collections.abc import Iterator
 
 # From glibc's malloc.h.
 _M_TRIM_THRESHOLD = -1
@@ -35,7 +38,7 @@ def prepare() -> None:
         _warn_late_import()
         return
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-    # 0 everything, 1 no info, 2 no warnings either: TensorFlow 2.16 and later warn at the
+    # 0 everything, 1 no information, 2 no warnings either, of which there is one at the
     # normal end of every data set.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -71,6 +74,37 @@ def _warn_late_import() -> None:
     )
 
 
+@contextlib.contextmanager
+def _quiet_start() -> Iterator[None]:
+    """Holds back what TensorFlow prints while it loads, and lets through what matters.
+
+    The wheel logs a dozen lines of information, whatever `TF_CPP_MIN_LOG_LEVEL` says, and on
+    a machine without NVIDIA's driver an error that it has none. `TF_CPP_MIN_LOG_LEVEL=0`
+    shows everything.
+    """
+    if "tensorflow" in sys.modules or os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "0":
+        yield
+        return
+    sys.stderr.flush()
+    real = os.dup(2)
+    with tempfile.TemporaryFile() as held_back:
+        os.dup2(held_back.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(real, 2)
+            os.close(real)
+            held_back.seek(0)
+            lines = held_back.read().decode(errors="replace").splitlines(keepends=True)
+            sys.stderr.write("".join(line for line in lines if not _is_noise(line)))
+
+
+def _is_noise(line: str) -> bool:
+    no_driver = "cuInit" in line and not os.path.exists("/dev/nvidiactl")
+    return no_driver or line.startswith(("I0000", "WARNING: All log messages before absl"))
+
+
 def configure(
     logical_cpus: int = 1,
     intra_op_threads: int = 0,
@@ -92,8 +126,11 @@ def configure(
     Raises:
       RuntimeError: when TensorFlow has already made its devices.
     """
-    import tensorflow as tf
+    with _quiet_start():
+        import tensorflow as tf
 
+        tf.config.list_physical_devices()
+    tf.get_logger().setLevel("WARNING")
     tf.config.threading.set_intra_op_parallelism_threads(intra_op_threads)
     tf.config.threading.set_inter_op_parallelism_threads(inter_op_threads)
     if logical_cpus > 1:

@@ -30,6 +30,8 @@ def run(main: Callable[[list[str]], None], positional: bool = False) -> None:
     """
 
     def parse(argv: list[str]) -> list[str]:
+        if {"--helpshort", "-helpshort"} & set(argv):
+            sys.exit(_print_short_help(argv[0]))
         try:
             arguments = FLAGS(argv)
             if len(arguments) > 1 and not positional:
@@ -51,6 +53,16 @@ def run(main: Callable[[list[str]], None], positional: bool = False) -> None:
             fail(UserError(errors.INTERNAL, "internal error, see above", "here", "report it"))
 
     app.run(guarded, flags_parser=parse)
+
+
+def _print_short_help(script: str) -> None:
+    """One screen: what the script is for, and a line for each of its common flags."""
+    print(sys.modules["__main__"].__doc__.strip(), end="\n\n")
+    common = FLAGS.flags_by_module_dict()[script]
+    width = max(len(flag.name) for flag in common)
+    for flag in sorted(common, key=lambda flag: flag.name):
+        print(f"  --{flag.name.ljust(width)}  {flag.help}")
+    print("\nAll flags: --helpfull")
 
 
 def fail(error: UserError) -> None:
@@ -102,6 +114,8 @@ def config_from_flags(recipe: Config) -> Config:
     }
     if "model_options" in given:
         given["model_options"] = _options(given["model_options"])
+    elif given.get("model", recipe.model) != recipe.model:
+        given["model_options"] = {}  # the recipe's belong to the recipe's network
     if "boundaries" in given:
         given["boundaries"] = tuple(given["boundaries"])
     if "factors" in given:

@@ -65,7 +65,9 @@ class Manifest:
         if not directory.is_dir():
             raise UserError(
                 errors.MISSING_INPUT,
-                "the data directory does not exist" if not directory.exists() else "not a directory",
+                "the data directory does not exist"
+                if not directory.exists()
+                else "not a directory",
                 directory,
                 "give --data_dir, or make one with data/prepare.py",
             )
@@ -195,12 +197,16 @@ class Manifest:
                 status = path.stat()
             except OSError as error:
                 raise UserError(
-                    errors.MISSING_INPUT, f"cannot read a shard: {error.strerror}", path,
+                    errors.MISSING_INPUT,
+                    f"cannot read a shard: {error.strerror}",
+                    path,
                     "restore the file, or prepare the data again",
                 ) from error
             if not stat.S_ISREG(status.st_mode):
                 raise UserError(
-                    errors.BAD_DATA, "a shard must be a regular file", path,
+                    errors.BAD_DATA,
+                    "a shard must be a regular file",
+                    path,
                     "replace it with the file itself",
                 )
             if status.st_size != shard.bytes:
@@ -215,5 +221,9 @@ class Manifest:
 
     def fingerprint(self, split: str) -> str:
         """sha256 of what a split is: class names, label offset, and the shards' own sha256."""
-        parts = [self.classes, self.label_offset, [(s.records, s.sha256) for s in self.shards(split)]]
+        parts = [
+            self.classes,
+            self.label_offset,
+            [(s.records, s.sha256) for s in self.shards(split)],
+        ]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

@@ -16,7 +16,7 @@ _MAGIC = {b"\xff\xd8\xff": "jpeg", b"\x89PNG\r\n\x1a\n": "png"}
 
 
 def image_format(encoded: bytes) -> str | None:
-    """"jpeg" or "png" by the first bytes, whatever a file is called; None for anything else."""
+    """ "jpeg" or "png" by the first bytes, whatever a file is called; None for anything else."""
     for magic, name in _MAGIC.items():
         if encoded.startswith(magic):
             return name
@@ -36,7 +36,9 @@ def encode(
         "image/height": _int64(height),
         "image/width": _int64(width),
     }
-    return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
+    example = tf.train.Example(features=tf.train.Features(feature=feature))
+    # Deterministic: the same pictures always make the same file.
+    return example.SerializeToString(deterministic=True)
 
 
 def decode(serialized: bytes) -> tuple[bytes, int]:

@@ -15,7 +15,7 @@ import tensorflow as tf
 from resnet_tf import errors
 from resnet_tf.errors import UserError
 from resnet_tf.files import sha256_of, sync
-from resnet_tf.input import index, records
+from resnet_tf.input import images, index, records
 from resnet_tf.input.manifest import Manifest, Shard
 
 _SHARD_BYTES = 100 * 10**6
@@ -111,7 +111,7 @@ def _record(picture: Picture, classes, pixels: "_Pixels", measured: bool) -> byt
     if records.image_format(encoded) is None:
         raise _unusable(picture, "is neither JPEG nor PNG")
     try:
-        image = tf.io.decode_image(encoded, expand_animations=False).numpy()
+        image = images.decode(encoded).numpy()
     except tf.errors.InvalidArgumentError as error:
         raise _unusable(picture, "cannot be decoded") from error
     pixels.add(image, measured)

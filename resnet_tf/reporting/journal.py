@@ -25,7 +25,7 @@ class Journal:
         path = directory / FILE_NAME
         kept = [event for event in read(directory) if event.get("step", 0) <= resumed_step]
         replace_synced(path, "".join(_line(event) for event in kept))
-        self._file = open(path, "a", encoding="utf-8")
+        self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115  closed by close()
 
     def write(self, event: str, **fields) -> None:
         """Adds one event; `fields` are plain numbers, strings, lists and dictionaries."""

@@ -1,7 +1,7 @@
 """The loop: when to do what, and nothing of how.
 
-    lock the directory · decide what to resume · build · for each K steps: update, journal,
-    health, save, evaluate, signals · final save, final evaluation, report · unlock
+lock the directory · decide what to resume · build · for each K steps: update, journal,
+health, save, evaluate, signals · final save, final evaluation, report · unlock
 """
 
 import pathlib

@@ -57,9 +57,10 @@ def refuse_mismatch(chosen: Commit, config: Config, describe: dict, total_steps:
         )
         remedy = f"give --model={then['model']} with its options, or another --model_dir"
         raise _mismatch(chosen, f"the run here has {difference}", remedy)
-    same_data = all(
-        saved[key] == describe[key] for key in ("classes", "preprocessing")
-    ) and saved["data"]["fingerprint"] == describe["data"]["fingerprint"]
+    same_data = (
+        all(saved[key] == describe[key] for key in ("classes", "preprocessing"))
+        and saved["data"]["fingerprint"] == describe["data"]["fingerprint"]
+    )
     if not same_data:
         remedy = f"give --data_dir={saved['data']['directory']}, or another --model_dir"
         raise _mismatch(chosen, "the run here was trained on other data", remedy)

@@ -63,7 +63,9 @@ def make_train_step(
             tape.gradient(loss, variables), statistics.updates, loss, correct
         )
         norm = tf.linalg.global_norm(gradients)
-        finite = tf.reduce_all(tf.math.is_finite(tf.stack([loss, norm, tf.linalg.global_norm(means)])))
+        finite = tf.reduce_all(
+            tf.math.is_finite(tf.stack([loss, norm, tf.linalg.global_norm(means)]))
+        )
 
         def update():
             state.optimizer.apply(gradients, variables, rate)

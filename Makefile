@@ -1,0 +1,34 @@
+# Every target makes the set-up that it needs; nothing else has to be installed.
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+SETUP := $(VENV)/.installed
+
+.PHONY: train test test-slow lint bench clean
+
+train: $(SETUP)
+	$(PY) train.py
+
+test: $(SETUP)
+	$(PY) -m pytest -m "not slow"
+
+test-slow: $(SETUP)
+	$(PY) -m pytest -m slow
+
+lint: $(SETUP)
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(VENV)/bin/lint-imports --no-cache
+
+bench: $(SETUP)
+	$(PY) benchmarks/train_step.py
+
+$(SETUP): setup.cfg pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' || \
+	  { echo "Python 3.10 to 3.13 is needed; name one with: make PYTHON=python3.12"; exit 1; }
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) *.egg-info build .pytest_cache .ruff_cache
