@@ -189,8 +189,6 @@ class _ThreeStages(Classifier):
     def _make_stages(self, block, depth, width):
         if depth < 8 or depth % 6 != 2:
             raise ValueError(f"depth must be 6n + 2 with n of 1 or more, got {depth!r}")
-        if width < 1:
-            raise ValueError(f"width must be 1 or more, got {width!r}")
         blocks = (depth - 2) // 6
 
         def stage(channels_in, channels, stride):

@@ -1,0 +1,178 @@
+import functools
+
+import numpy as np
+import pytest
+import references
+import tensorflow as tf
+
+from resnet_tf import input, models
+from resnet_tf.layers import named_variables
+from resnet_tf.training import schedules
+from resnet_tf.training.optimizers import SGD
+from resnet_tf.training.step import TrainingState, make_train_step
+
+BATCH = 8
+ONE = tf.distribute.get_strategy()  # no strategy: one replica
+
+
+class Reader:
+    """A few pictures of noise, as `MemoryReader` gives them."""
+
+    def __init__(self, records=40, size=8, classes=4):
+        random = np.random.default_rng(0)
+        self.records = records
+        self.images = random.integers(0, 256, (records, size, size, 3), np.uint8)
+        self.labels = random.integers(0, classes, records)
+
+    def gather(self, ids):
+        return tf.gather(self.images, ids), tf.gather(self.labels, ids)
+
+
+def start(strategy, sync=False, rate=0.05, depth=8, preprocess=None, weight_decay=0.0):
+    with strategy.scope():
+        model = models.create(
+            "cifar_resnet", depth=depth, width=4, num_classes=4, sync_batch_norm=sync
+        )
+        optimizer = SGD(model, nesterov=True, weight_decay=weight_decay)
+        state = TrainingState(model, optimizer, tf.Variable(0, dtype=tf.int64, trainable=False))
+    preprocess = preprocess or functools.partial(
+        input.normalize, mean=(127.0,) * 3, std=(60.0,) * 3
+    )
+    train = make_train_step(
+        strategy, state, batch_size=BATCH, schedule=schedules.constant(rate), preprocess=preprocess
+    )
+    return state, train
+
+
+def batches(strategy, first_step=0):
+    return iter(
+        input.training_batches(
+            strategy,
+            Reader(),
+            batch_size=BATCH,
+            seed=1,
+            augmentation=input.Augmentation(pad=1, flip=True),
+            first_step=first_step,
+        )
+    )
+
+
+def values(state):
+    slots = {f"slot/{name}": v for name, v in state.optimizer.slots.items()}
+    everything = {**named_variables(state.model), **slots}
+    return {name: v.numpy() for name, v in everything.items()}
+
+
+def largest_difference(first, second):
+    return max(np.abs(first[k] - second[k]).max() for k in first)
+
+
+def test_one_step_equals_a_step_written_out():
+    state, train = start(ONE, weight_decay=0.1)
+    before = values(state)
+    health = train(batches(ONE), tf.constant(1))
+    after = values(state)
+
+    images, labels, _ = next(batches(ONE))
+    twin = models.create("cifar_resnet", depth=8, width=4, num_classes=4)
+    x = (images.numpy().astype(np.float32) - 127) / 60
+    with tf.GradientTape() as tape:
+        logits = twin(x, training=True)
+        loss = references.cross_entropy(logits.numpy(), labels.numpy()).mean()
+        total = tf.reduce_sum(
+            tf.nn.softmax_cross_entropy_with_logits(tf.one_hot(labels, 4), logits)
+        )
+    variables = twin.trainable_variables
+    gradients = [g / BATCH for g in tape.gradient(total, variables)]
+    names = {id(v): name for name, v in named_variables(twin).items()}
+    for variable, gradient in zip(variables, gradients, strict=True):
+        name = names[id(variable)]
+        decay = 0.1 * before[name] if name.endswith("kernel") else 0.0
+        step = 0.05 * 1.9 * (gradient.numpy() + decay)  # Nesterov from rest: g + 0.9 · g
+        np.testing.assert_allclose(after[name], before[name] - step, atol=2e-6)
+    for name, variable in named_variables(twin).items():
+        if "moving" in name:  # the twin moved its own, outside any tape
+            np.testing.assert_allclose(after[name], variable.numpy(), atol=1e-5)
+    norm = np.sqrt(sum(np.square(g.numpy()).sum() for g in gradients))
+    np.testing.assert_allclose(health["loss"].numpy(), [loss], rtol=1e-5)
+    np.testing.assert_allclose(health["gradient_norm"].numpy(), [norm], rtol=1e-4)
+    right = (logits.numpy().argmax(axis=1) == labels.numpy()).sum()
+    assert health["correct"].numpy().tolist() == [right]
+    assert health["finite"].numpy().tolist() == [True] and state.step.numpy() == 1
+
+
+@pytest.mark.parametrize("sync", [False, True])
+def test_two_replicas_train_as_one_where_statistics_are_synchronized(two_replicas, sync):
+    results = []
+    for strategy in (ONE, two_replicas):
+        state, train = start(strategy, sync=sync)
+        health = train(batches(strategy), tf.constant(5))
+        results.append((health["loss"].numpy(), values(state)))
+    (loss_one, one), (loss_two, two) = results
+    if sync:
+        np.testing.assert_allclose(loss_one, loss_two, rtol=1e-4)
+        assert largest_difference(one, two) < 1e-3
+    else:
+        assert np.abs(loss_one[1:] - loss_two[1:]).max() > 1e-3
+
+
+def test_replicas_keep_equal_weights_and_statistics(two_replicas):
+    state, train = start(two_replicas)
+    train(batches(two_replicas), tf.constant(4))
+    for variable in (*state.model.variables, *state.optimizer.slots.values(), state.step):
+        first, second = (v.numpy() for v in two_replicas.experimental_local_results(variable))
+        np.testing.assert_array_equal(first, second)
+
+
+def test_steps_in_one_call_or_in_several_are_the_same_steps():
+    (state, train), (other, train_other) = start(ONE), start(ONE)
+    together = train(batches(ONE), tf.constant(6))
+    iterator = batches(ONE)
+    apart = [train_other(iterator, tf.constant(k)) for k in (1, 2, 3)]
+    joined = np.concatenate([h["loss"].numpy() for h in apart])
+    np.testing.assert_array_equal(together["loss"].numpy(), joined)
+    assert largest_difference(values(state), values(other)) == 0
+    assert train_other.experimental_get_tracing_count() == 1
+
+
+def test_the_rate_follows_the_step():
+    state, _ = start(ONE)
+    schedule = schedules.with_warmup(schedules.constant(1.0), 9)
+    train = make_train_step(
+        ONE, state, batch_size=BATCH, schedule=schedule,
+        preprocess=functools.partial(input.normalize, mean=(127.0,) * 3, std=(60.0,) * 3),
+    )  # fmt: skip
+    health = train(batches(ONE), tf.constant(3))
+    np.testing.assert_allclose(health["learning_rate"].numpy(), [0.1, 0.2, 0.3], rtol=1e-6)
+    assert (health["input_wait"].numpy() >= 0).all()
+
+
+def poisoned(step, where):
+    """Input normalisation that turns the batch bad at one step, on one replica."""
+
+    def preprocess(images):
+        context = tf.distribute.get_replica_context()
+        here = tf.equal(step, 2) & tf.equal(context.replica_id_in_sync_group, where)
+        factor = tf.where(here, np.float32(np.nan), 1.0)
+        return tf.cast(images, tf.float32) / 60 * factor
+
+    return preprocess
+
+
+@pytest.mark.parametrize("replicas, where", [(1, 0), (2, 0), (2, 1)])
+def test_a_step_that_is_not_finite_changes_nothing_on_any_replica(two_replicas, replicas, where):
+    strategy = two_replicas if replicas == 2 else ONE
+    with strategy.scope():
+        clock = tf.Variable(0, dtype=tf.int64, trainable=False)
+    state, train = start(strategy, preprocess=poisoned(clock, where))
+    iterator = batches(strategy)
+    train(iterator, tf.constant(2))
+    before = values(state)
+    clock.assign(2)
+    health = train(iterator, tf.constant(1))
+    assert health["finite"].numpy().tolist() == [False]
+    assert largest_difference(before, values(state)) == 0
+    clock.assign(3)
+    assert train(iterator, tf.constant(1))["finite"].numpy().tolist() == [True]
+    assert largest_difference(before, values(state)) > 0
+    assert state.step.numpy() == 4
