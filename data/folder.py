@@ -31,7 +31,10 @@ def scan(
     """
     if not source.is_dir():
         raise UserError(errors.MISSING_INPUT, "no such folder", source, "give --input")
-    splits = {_SPLITS[d.name]: d for d in _folders(source) if d.name in _SPLITS}
+    folders = [d for d in _folders(source) if d.name in _SPLITS]
+    splits = {_SPLITS[d.name]: d for d in folders}
+    if len(splits) < len(folders):
+        raise _bad(source, "there are both val and validation")
     if splits:
         if fraction is not None:
             raise bad_flag("split_fraction", f"is not for a folder with {', '.join(splits)}")
@@ -103,7 +106,8 @@ def _folders(root: pathlib.Path) -> list[pathlib.Path]:
 def _natural(path: pathlib.Path) -> list:
     """Numbers inside a name compare as numbers: 2 before 10."""
     parts = re.split(r"(\d+)", str(path))
-    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts]
+    numbered = [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts]
+    return [*numbered, (1, 0, str(path))]  # 1 and 01 are equal numbers
 
 
 def _bad(where: object, what: str) -> UserError:

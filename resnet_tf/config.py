@@ -98,6 +98,9 @@ class Config:
             low = field.metadata["at_least"]
             if low is not None and value < low:
                 raise bad_flag(field.name, f"must be {low} or more", value)
+        # The random ops take 32 bits of a seed.
+        if self.seed >= 2**32:
+            raise bad_flag("seed", "must be below 2**32", self.seed)
         if self.momentum >= 1:
             raise bad_flag("momentum", "must be below 1", self.momentum)
         if sum(bool(length) for length in (self.steps, self.epochs, self.examples)) != 1:
@@ -113,6 +116,9 @@ class Config:
         if self.schedule == "step" and len(self.factors) != len(self.boundaries) + 1:
             found = f"{len(self.factors)} for {len(self.boundaries)} boundaries"
             raise bad_flag("factors", "must be one more than boundaries", found)
+        for factor in self.factors:
+            if not (math.isfinite(factor) and factor >= 0):
+                raise bad_flag("factors", "must be finite and 0 or more", factor)
         for name, texts in (("warmup", (self.warmup,)), ("boundaries", self.boundaries)):
             for text in texts:
                 try:

@@ -3,7 +3,7 @@
 import re
 
 _UNITS = ("steps", "epochs", "examples", "%")
-_FORM = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(step|epoch|example|%)?s?\s*")
+_FORM = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(?:(step|epoch|example)s?|(%))?\s*")
 
 
 def parse(text: str) -> tuple[float, str]:
@@ -15,8 +15,8 @@ def parse(text: str) -> tuple[float, str]:
     match = _FORM.fullmatch(str(text))
     if not match:
         raise ValueError(f"must be a number with one of {', '.join(_UNITS)}, got {text!r}")
-    unit = match.group(2) or "step"
-    return float(match.group(1)), unit if unit == "%" else unit + "s"
+    number, unit, percent = match.groups()
+    return float(number), percent or f"{unit or 'step'}s"
 
 
 def to_steps(text: str, *, batch_size: int, records: int, total_steps: int | None = None) -> int:

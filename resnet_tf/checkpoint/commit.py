@@ -108,7 +108,8 @@ def write(
 
 def _refuse_non_finite(tensors: Mapping[str, np.ndarray], step: int) -> None:
     for name, array in tensors.items():
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
+        # bfloat16 is of NumPy's kind "V", and not known to isfinite.
+        if array.dtype.kind in "fV" and not np.isfinite(array.astype(np.float64)).all():
             raise UserError(
                 errors.NUMERICAL,
                 f"{name} is not finite, so step {step} is not saved",
@@ -123,6 +124,13 @@ def verify(path: pathlib.Path) -> Commit:
     Raises:
       ValueError: says what is wrong with it.
     """
+    try:
+        return _verify(path)
+    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{MANIFEST} is malformed: {type(error).__name__} {error}") from error
+
+
+def _verify(path: pathlib.Path) -> Commit:
     text = _read_manifest(path)
     manifest = json.loads(text)
     seal = manifest.pop("seal", None)
@@ -131,6 +139,11 @@ def verify(path: pathlib.Path) -> Commit:
         raise ValueError(f"{MANIFEST} was changed after it was written")
     if manifest["format_version"] != FORMAT_VERSION:
         raise ValueError(f"format version {manifest['format_version']} is not {FORMAT_VERSION}")
+    named = _NAME.fullmatch(path.name)
+    if named and int(named[1]) != manifest["step"]:
+        raise ValueError(f"it is a copy of step {manifest['step']}")
+    if f"{_PREFIX}.index" not in manifest["files"]:
+        raise ValueError(f"{MANIFEST} lists no variables")
     for name, expected in manifest["files"].items():
         if pathlib.PurePath(name).name != name:
             raise ValueError(f"{MANIFEST} points outside its directory")
@@ -154,7 +167,7 @@ def _read_manifest(path: pathlib.Path) -> str:
     try:
         if (path / MANIFEST).stat().st_size > _MAX_MANIFEST_BYTES:
             raise ValueError(f"{MANIFEST} is larger than {_MAX_MANIFEST_BYTES} bytes")
-        return (path / MANIFEST).read_text(encoding="utf-8")
+        return (path / MANIFEST).read_bytes().decode()  # no line end is translated
     except OSError as error:
         raise ValueError(f"{MANIFEST}: {error.strerror}") from error
 
@@ -163,7 +176,7 @@ def commits(directory: pathlib.Path) -> list[pathlib.Path]:
     """Directories that are named as commits, the newest step first, unverified."""
     if not directory.is_dir():
         return []
-    found = [path for path in directory.iterdir() if _NAME.fullmatch(path.name)]
+    found = [p for p in directory.iterdir() if _NAME.fullmatch(p.name) and p.is_dir()]
     return sorted(found, key=lambda path: int(_NAME.fullmatch(path.name)[1]), reverse=True)
 
 
@@ -182,7 +195,7 @@ def newest(directory: pathlib.Path, damaged: list[tuple[pathlib.Path, str]]) -> 
     for path in paths:
         try:
             return verify(path)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except ValueError as error:
             damaged.append((path, str(error)))
     if paths:
         raise UserError(
@@ -205,7 +218,7 @@ def find(path: str | os.PathLike) -> Commit:
     if (path / MANIFEST).exists() or _NAME.fullmatch(path.name):
         try:
             return verify(path)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except ValueError as error:
             code = errors.MISMATCH if path.exists() else errors.MISSING_INPUT
             raise UserError(
                 code, f"the commit cannot be used: {error}", path, "choose another one"

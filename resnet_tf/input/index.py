@@ -6,11 +6,13 @@ so hopping from header to header finds every record without reading the payloads
 file that was cut, even exactly between two records, shows against the manifest's count.
 """
 
+import contextlib
 import hashlib
 import mmap
 import os
 import pathlib
 import struct
+import zipfile
 
 import numpy as np
 
@@ -37,7 +39,7 @@ def build(manifest: Manifest, split: str) -> np.ndarray:
     cached = _cache_path(paths)
     try:
         index = np.load(cached, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
         index = None
     if index is None or index.shape != (manifest.records(split), 3):
         rows = []
@@ -109,4 +111,5 @@ def _store(path: pathlib.Path, index: np.ndarray) -> None:
             np.save(file, index, allow_pickle=False)
         os.replace(temporary, path)
     except OSError:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()

@@ -24,7 +24,11 @@ from resnet_tf.files import replace_synced
 
 FILE_NAME = "dataset.json"
 FORMAT_VERSION = 1
+_NO_NAMES = ("", ".", "..")
 _MAX_BYTES = 16 * 2**20
+_MALFORMED = (
+    ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +86,7 @@ class Manifest:
             if path.stat().st_size > _MAX_BYTES:
                 raise ValueError(f"larger than {_MAX_BYTES} bytes")
             return cls._from_json(directory, json.loads(path.read_text(encoding="utf-8")))
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        except _MALFORMED as error:
             what = f"missing field {error}" if isinstance(error, KeyError) else error
             raise UserError(
                 errors.BAD_DATA,
@@ -131,7 +135,11 @@ class Manifest:
             raise ValueError("mean must be in [0, 255] and std in (0, 255], in pixel units")
         for shard in (shard for shards in self.splits.values() for shard in shards):
             # A manifest cannot point outside its own directory.
-            if pathlib.PurePath(shard.file).name != shard.file or shard.file in ("", ".", ".."):
+            if (
+                pathlib.PurePath(shard.file).name != shard.file
+                or shard.file in _NO_NAMES
+                or "\0" in shard.file
+            ):
                 raise ValueError(f"a shard's file must be a plain name, got {shard.file!r}")
             for value in (shard.records, shard.bytes):
                 if not isinstance(value, int) or value < 0:

@@ -66,6 +66,7 @@ def write_dataset(
         for k, (split, pictures) in enumerate(splits.items())
     }
     measured = "train" if "train" in splits else next(iter(splits))
+    _refuse_unwritable_names(classes)
     with _finished_or_nothing(output) as directory:
         pixels, shards = _Pixels(), {}
         for split, pictures in shuffled.items():
@@ -85,6 +86,16 @@ def write_dataset(
         for split in shards:
             index.build(manifest, split)  # read back: every record is there
     return Manifest.load(output)
+
+
+def _refuse_unwritable_names(classes: Sequence[str]) -> None:
+    for name in classes:
+        try:
+            name.encode()
+        except UnicodeEncodeError as error:
+            raise UserError(
+                errors.BAD_DATA, "a class's name is not UTF-8", repr(name), "rename its folder"
+            ) from error
 
 
 def _write_split(directory, split, pictures, classes, pixels, measured, progress):
@@ -169,6 +180,7 @@ class _Pixels:
 def _finished_or_nothing(output: pathlib.Path):
     """A directory beside `output` that takes its name when the block ends well."""
     temporary = output.with_name(f"{output.name}.tmp-{uuid.uuid4().hex[:8]}")
+    made = [parent for parent in temporary.parents if not parent.exists()]
     try:
         temporary.mkdir(parents=True)
     except OSError as error:
@@ -181,9 +193,12 @@ def _finished_or_nothing(output: pathlib.Path):
     try:
         yield temporary
         os.replace(temporary, output)
-    except (OSError, tf.errors.ResourceExhaustedError) as error:
+    except (OSError, tf.errors.OpError) as error:
         raise UserError(
             errors.IO_ERROR, f"writing failed: {error}", output, "free some space and start again"
         ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+        for parent in made:  # those that stayed empty
+            with contextlib.suppress(OSError):
+                parent.rmdir()

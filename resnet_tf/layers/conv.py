@@ -54,5 +54,8 @@ class Conv2D(tf.Module):
 
     def __call__(self, x: tf.Tensor) -> tf.Tensor:
         """float32 `[N, H, W, in]` to float32 `[N, H', W', out]`."""
-        y = tf.nn.conv2d(x, self.kernel, self.stride, self._padding)
+        padding = self._padding
+        if not isinstance(padding, str):
+            x, padding = tf.pad(x, padding), "VALID"
+        y = tf.nn.conv2d(x, self.kernel, self.stride, padding)
         return y if self.bias is None else tf.nn.bias_add(y, self.bias)

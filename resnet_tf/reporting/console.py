@@ -55,7 +55,8 @@ class Console:
             self._bar.write(text, file=sys.stderr)
 
     def close(self) -> None:
-        """Ends the bar."""
+        """Ends the bar, after it has shown the last step."""
+        self._bar.refresh()
         self._bar.close()
 
 

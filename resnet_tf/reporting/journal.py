@@ -23,7 +23,7 @@ class Journal:
 
     def __init__(self, directory: pathlib.Path, resumed_step: int):
         path = directory / FILE_NAME
-        kept = [event for event in read(directory) if event.get("step", 0) <= resumed_step]
+        kept = [event for event in read(directory) if _step(event) <= resumed_step]
         replace_synced(path, "".join(_line(event) for event in kept))
         self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115  closed by close()
 
@@ -54,7 +54,7 @@ def read(directory: pathlib.Path) -> list[dict]:
     except OSError:
         return []
     events = []
-    for line in text.splitlines():
+    for line in text.split("\n"):
         try:
             events.append(json.loads(line))
         except ValueError:
@@ -62,5 +62,10 @@ def read(directory: pathlib.Path) -> list[dict]:
     return [event for event in events if isinstance(event, dict)]
 
 
+def _step(event: dict) -> int:
+    step = event.get("step")
+    return step if isinstance(step, int) else 0
+
+
 def _line(event: dict) -> str:
-    return json.dumps(event, ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps(event, allow_nan=False) + "\n"

@@ -30,9 +30,7 @@ def picture(pixels, label=0, filename="x.png"):
 
 
 def pictures(count, first=0, **shape):
-    return [
-        picture(noise(i, **shape), i % 3, f"{i:03d}.png") for i in range(first, first + count)
-    ]
+    return [picture(noise(i, **shape), i % 3, f"{i:03d}.png") for i in range(first, first + count)]
 
 
 def write(output, splits=None, **options):
@@ -204,7 +202,9 @@ def test_large_splits_are_cut_into_shards(tmp_path, monkeypatch):
     monkeypatch.setattr(writer, "_SHARD_BYTES", total / 5)  # 12 pictures in 5 shards
     manifest = write(tmp_path / "cut")
     shards = manifest.shards("train")
-    assert [shard.file for shard in shards] == [f"train-{i:05d}-of-00005.tfrecord" for i in range(5)]
+    assert [shard.file for shard in shards] == [
+        f"train-{i:05d}-of-00005.tfrecord" for i in range(5)
+    ]
     # floor((i + 1) · 12 / 5) - floor(i · 12 / 5)
     assert [shard.records for shard in shards] == [2, 2, 3, 2, 3]
     assert payloads(manifest, "train") == payloads(whole, "train")
@@ -234,7 +234,9 @@ def test_mean_counts_pixels_and_not_pictures(tmp_path):
 def test_without_train_the_first_split_is_measured(tmp_path):
     splits = {"first": pictures(4), "second": pictures(4, 50)}
     manifest = write(tmp_path / "out", splits)
-    np.testing.assert_allclose(manifest.mean, statistics([noise(i) for i in range(4)])[0], atol=1e-4)
+    np.testing.assert_allclose(
+        manifest.mean, statistics([noise(i) for i in range(4)])[0], atol=1e-4
+    )
 
 
 def test_grey_pictures_have_one_channel(tmp_path):
@@ -263,9 +265,7 @@ def test_alpha_is_no_channel(tmp_path, stored, channels):
     pixels = noise(0, channels=stored)
     manifest = write(tmp_path / "out", {"train": [picture(pixels)]})
     assert manifest.channels == channels
-    np.testing.assert_allclose(
-        manifest.mean, statistics([pixels[..., :channels]])[0], atol=5.1e-5
-    )
+    np.testing.assert_allclose(manifest.mean, statistics([pixels[..., :channels]])[0], atol=5.1e-5)
 
 
 def test_size_is_noted_where_it_is_the_same(tmp_path):

@@ -22,9 +22,7 @@ def test_dense_equals_its_formula_and_gradient():
     layer.kernel.assign(references.ramp((3, 2)))
     layer.bias.assign([0.5, -2.0])
     x = references.ramp((4, 3), seed=1)
-    np.testing.assert_allclose(
-        layer(x).numpy(), x @ layer.kernel.numpy() + [0.5, -2.0], atol=1e-6
-    )
+    np.testing.assert_allclose(layer(x).numpy(), x @ layer.kernel.numpy() + [0.5, -2.0], atol=1e-6)
     with tf.GradientTape() as tape:
         total = tf.reduce_sum(layer(x))
     of_kernel, of_bias = tape.gradient(total, [layer.kernel, layer.bias])

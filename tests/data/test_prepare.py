@@ -1,0 +1,358 @@
+"""Preparing data: the script, the layouts of folders, the embedded digits."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+
+from resnet_tf.errors import UserError
+from resnet_tf.input import Manifest, MemoryReader
+
+import tensorflow as tf  # isort: skip
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("RESNET_TF_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture
+def folder(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "data"))
+    import folder
+
+    return folder
+
+
+def prepare(*arguments):
+    return subprocess.run(
+        [sys.executable, str(ROOT / "data" / "prepare.py"), *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+
+
+def draw(path, value=0):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(tf.io.encode_png(np.full((4, 4, 3), value, np.uint8)).numpy())
+
+
+def draw_classes(root, **counts):
+    for name, count in counts.items():
+        for i in range(count):
+            draw(root / name / f"{i}.png", i)
+
+
+# ---- the script
+
+
+def test_class_folders_are_split(tmp_path):
+    draw_classes(tmp_path / "photos", **{"10": 10, "2": 5, "b": 20})
+    output = tmp_path / "out"
+    arguments = ["--source=folder", f"--input={tmp_path / 'photos'}", f"--output={output}"]
+    done = prepare(*arguments, "--split_fraction=0.2", "--licence=CC0")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert result["event"] == "prepared"
+    assert result["records"] == {"train": 28, "test": 7}  # 8 + 4 + 16 and 2 + 1 + 4
+    manifest = Manifest.load(output)
+    assert manifest.classes == ("2", "10", "b")
+    assert (manifest.name, manifest.licence) == ("photos", "CC0")
+    train, test = (MemoryReader(manifest, split, 4, 4) for split in ("train", "test"))
+    assert np.bincount(train.labels.numpy()).tolist() == [4, 8, 16]
+    assert np.bincount(test.labels.numpy()).tolist() == [1, 2, 4]
+    again = prepare(*arguments, "--split_fraction=0.2")
+    assert again.returncode == 73
+    line = f"ERROR 73: the output exists | {output} | choose another name"
+    assert again.stderr.splitlines() == [line]
+
+
+def test_split_folders_are_read_as_they_are(tmp_path):
+    draw_classes(tmp_path / "set" / "train", cat=3, dog=2)
+    draw_classes(tmp_path / "set" / "test", dog=1)
+    output = tmp_path / "deep" / "out"
+    done = prepare(f"--input={tmp_path / 'set'}", f"--output={output}", "--name=pets")
+    assert done.returncode == 0, done.stderr
+    manifest = Manifest.load(output)
+    assert (manifest.name, manifest.classes) == ("pets", ("cat", "dog"))
+    assert manifest.licence == "not stated"
+    assert (manifest.records("train"), manifest.records("test")) == (5, 1)
+    assert MemoryReader(manifest, "test", 4, 4).labels.numpy().tolist() == [1]
+    assert (manifest.height, manifest.width, manifest.channels) == (4, 4, 3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "text"),
+    [
+        (["--output={tmp}/out"], 64, "input must be given | --input"),
+        (["--input={tmp}"], 64, "output must be given | --output"),
+        (["--input={tmp}", "--output={tmp}/out", "--source=cake"], 64, "got 'cake' | --source"),
+        (["--input={tmp}", "--output={tmp}/out", "--split_fraction=x"], 64, "split_fraction"),
+        (["--input={tmp}", "--output={tmp}/out", "--seed=-1"], 64, "seed must be 0 or more"),
+        (["--input={tmp}", "--outptu={tmp}/out"], 64, "outptu"),
+        (["--input={tmp}/none", "--output={tmp}/out"], 66, "no such folder | {tmp}/none"),
+    ],
+)
+def test_mistake_is_one_line_and_makes_nothing(tmp_path, arguments, code, text):
+    done = prepare(*(argument.format(tmp=tmp_path) for argument in arguments))
+    assert done.returncode == code
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"ERROR {code}: ")
+    assert line.count(" | ") == 2
+    assert text.format(tmp=tmp_path) in line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_bad_picture_is_one_line_and_leaves_nothing(tmp_path):
+    draw_classes(tmp_path / "photos", a=3, b=3)
+    (tmp_path / "photos" / "b" / "broken.jpg").write_bytes(b"GIF89a")
+    done = prepare(
+        f"--input={tmp_path / 'photos'}", f"--output={tmp_path / 'out'}", "--split_fraction=0.5"
+    )
+    assert done.returncode == 65
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("ERROR 65: the picture is neither JPEG nor PNG | b/broken.jpg | ")
+    assert [path.name for path in tmp_path.iterdir()] == ["photos"]
+
+
+# ---- layouts of folders
+
+
+def scan_refused(folder, source, code, *texts, fraction=None):
+    with pytest.raises(UserError) as caught:
+        folder.scan(source, fraction, 0)
+    assert caught.value.code == code
+    for text in texts:
+        assert text in str(caught.value)
+
+
+def files(pictures):
+    return [picture.filename for picture in pictures]
+
+
+def test_classes_and_files_are_in_natural_order(folder, tmp_path):
+    draw_classes(tmp_path / "train", **{"10": 1, "2": 1, "1": 1, "class10": 1, "class9": 1})
+    for i in (10, 9, 100):
+        draw(tmp_path / "train" / "1" / f"img{i}.png")
+    classes, splits = folder.scan(tmp_path, None, 0)
+    assert classes == ["1", "2", "10", "class9", "class10"]
+    of_first = [picture for picture in splits["train"] if picture.label == 0]
+    assert files(of_first) == ["1/0.png", "1/img9.png", "1/img10.png", "1/img100.png"]
+
+
+def test_order_is_the_same_on_every_disk_where_numbers_are_equal(folder):
+    # Else the order of the disk decides which of them comes first.
+    assert folder._natural(pathlib.Path("a/01")) != folder._natural(pathlib.Path("a/1"))
+
+
+@pytest.mark.parametrize(("name", "split"), [("val", "validation"), ("validation", "validation")])
+def test_validation_folders(folder, tmp_path, name, split):
+    draw_classes(tmp_path / "train", a=2)
+    draw_classes(tmp_path / name, a=1)
+    _, splits = folder.scan(tmp_path, None, 0)
+    assert {key: len(value) for key, value in splits.items()} == {"train": 2, split: 1}
+
+
+def test_two_folders_of_one_split_are_refused(folder, tmp_path):
+    for name in ("train", "val", "validation"):
+        draw_classes(tmp_path / name, a=2)
+    scan_refused(folder, tmp_path, 65, "val")
+
+
+def test_pictures_know_their_bytes_label_and_name(folder, tmp_path):
+    draw_classes(tmp_path / "train", a=1, b=1)
+    draw(tmp_path / "train" / "b" / "deeper" / "x.PNG")
+    (tmp_path / "train" / "b" / "notes.txt").write_text("no picture")
+    _, splits = folder.scan(tmp_path, None, 0)
+    assert files(splits["train"]) == ["a/0.png", "b/0.png", "b/deeper/x.PNG"]
+    assert [picture.label for picture in splits["train"]] == [0, 1, 1]
+    for picture in splits["train"]:
+        data = (tmp_path / "train" / picture.filename).read_bytes()
+        assert picture.read() == data
+        assert picture.size == len(data)
+
+
+@pytest.mark.parametrize("ending", ["jpg", "jpeg", "png", "JPG", "JPEG", "PNG"])
+def test_endings(folder, tmp_path, ending):
+    draw(tmp_path / "train" / "a" / f"x.{ending}")
+    assert len(folder.scan(tmp_path, None, 0)[1]["train"]) == 1
+
+
+def test_hidden_folders_are_no_classes(folder, tmp_path):
+    draw_classes(tmp_path / "train", **{"a": 1, ".thumbnails": 1})
+    assert folder.scan(tmp_path, None, 0)[0] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("count", "fraction", "expected"),
+    [(10, 0.2, 2), (10, 0.25, 2), (3, 0.01, 1), (2, 0.5, 1), (9, 0.34, 3), (100, 0.5, 50)],
+)
+def test_share_of_each_class_is_rounded_and_at_least_one(
+    folder, tmp_path, count, fraction, expected
+):
+    draw_classes(tmp_path, a=count, b=count)
+    _, splits = folder.scan(tmp_path, fraction, 0)
+    test = [picture.label for picture in splits["test"]]
+    assert [test.count(label) for label in (0, 1)] == [expected] * 2
+    everything = files(splits["train"]) + files(splits["test"])
+    assert len(everything) == len(set(everything)) == 2 * count
+
+
+def test_split_depends_on_the_seed_alone(folder, tmp_path):
+    draw_classes(tmp_path, a=30, b=30)
+    chosen = [files(folder.scan(tmp_path, 0.5, seed)[1]["test"]) for seed in (0, 0, 1)]
+    assert chosen[0] == chosen[1]
+    assert chosen[0] != chosen[2]
+
+
+def test_missing_folder(folder, tmp_path):
+    scan_refused(folder, tmp_path / "none", 66, "no such folder", "none", "give --input")
+
+
+def test_file_instead_of_a_folder(folder, tmp_path):
+    draw(tmp_path / "x.png")
+    scan_refused(folder, tmp_path / "x.png", 66, "no such folder")
+
+
+def test_empty_folder(folder, tmp_path):
+    scan_refused(folder, tmp_path, 65, "there are no class folders", fraction=0.5)
+
+
+def test_pictures_without_class_folders(folder, tmp_path):
+    draw(tmp_path / "x.png")
+    scan_refused(folder, tmp_path, 65, "there are no class folders", fraction=0.5)
+
+
+@pytest.mark.parametrize("fraction", [None, 0.0, 1.0, -0.5, 1.5, float("nan")])
+def test_fraction_out_of_range(folder, tmp_path, fraction):
+    draw_classes(tmp_path, a=4)
+    text = "split_fraction must be above 0 and below 1"
+    scan_refused(folder, tmp_path, 64, text, fraction=fraction)
+
+
+def test_fraction_for_a_folder_with_splits(folder, tmp_path):
+    draw_classes(tmp_path / "train", a=1)
+    draw_classes(tmp_path / "test", a=1)
+    text = "split_fraction is not for a folder with test, train"
+    scan_refused(folder, tmp_path, 64, text, fraction=0.5)
+
+
+def test_splits_without_train(folder, tmp_path):
+    draw_classes(tmp_path / "test", a=1)
+    scan_refused(folder, tmp_path, 65, "there is test but no train folder", str(tmp_path))
+
+
+def test_train_without_classes(folder, tmp_path):
+    (tmp_path / "train").mkdir()
+    scan_refused(folder, tmp_path, 65, "there are no class folders", str(tmp_path / "train"))
+
+
+def test_class_that_train_does_not_have(folder, tmp_path):
+    draw_classes(tmp_path / "train", a=1)
+    draw_classes(tmp_path / "test", a=1, c=1)
+    scan_refused(folder, tmp_path, 65, "class 'c' is not in train", str(tmp_path / "test"))
+
+
+@pytest.mark.parametrize("root", ["train", "."])
+def test_class_without_pictures(folder, tmp_path, root):
+    draw_classes(tmp_path / root, a=2)
+    (tmp_path / root / "b").mkdir()
+    (tmp_path / root / "b" / "x.gif").touch()
+    text = "the class has no .jpg, .jpeg or .png files"
+    fraction = None if root == "train" else 0.5
+    scan_refused(folder, tmp_path, 65, text, str(tmp_path / root / "b"), fraction=fraction)
+
+
+def test_split_without_pictures(folder, tmp_path):
+    draw_classes(tmp_path / "train", a=2)
+    (tmp_path / "test").mkdir()
+    scan_refused(folder, tmp_path, 65, "there are no pictures", str(tmp_path / "test"))
+
+
+@pytest.mark.parametrize(("count", "fraction"), [(1, 0.5), (2, 0.9), (3, 0.99)])
+def test_class_too_small_to_split(folder, tmp_path, count, fraction):
+    draw_classes(tmp_path, a=count)
+    text = "the class has too few pictures to split"
+    scan_refused(folder, tmp_path, 65, text, "a/0.png", fraction=fraction)
+
+
+# ---- the embedded digits
+
+
+@pytest.fixture(scope="module")
+def embedded():
+    manifest = Manifest.load(ROOT / "data" / "digits")
+    return manifest, {split: MemoryReader(manifest, split, 8, 8) for split in manifest.splits}
+
+
+def test_digits_hold_1437_and_360_pictures(embedded):
+    manifest, readers = embedded
+    assert {split: reader.images.shape for split, reader in readers.items()} == {
+        "train": (1437, 8, 8, 1),
+        "test": (360, 8, 8, 1),
+    }
+    assert manifest.classes == tuple("0123456789")
+    assert (manifest.height, manifest.width, manifest.channels) == (8, 8, 1)
+    assert "CC BY 4.0" in manifest.licence
+
+
+def test_test_digits_are_the_same_share_of_each_class(embedded):
+    counts = {
+        split: np.bincount(reader.labels.numpy(), minlength=10)
+        for split, reader in embedded[1].items()
+    }
+    whole = counts["train"] + counts["test"]
+    # The published number of each digit.
+    assert whole.tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
+    assert np.all(np.abs(counts["test"] - whole * 360 / 1797) < 1)
+
+
+def test_mean_and_deviation_of_the_digits(embedded):
+    manifest, readers = embedded
+    pixels = readers["train"].images.numpy().astype(np.float64)
+    assert manifest.mean == pytest.approx((pixels.mean(),), abs=5.1e-5)
+    assert manifest.std == pytest.approx((pixels.std(),), abs=5.1e-5)
+
+
+def test_digits_are_those_of_scikit_learn(embedded):
+    datasets = pytest.importorskip("sklearn.datasets")
+    digits = datasets.load_digits()
+    expected = np.rint(digits.images * 255 / 16).astype(np.uint8).reshape(-1, 64)
+    expected = np.concatenate([expected, digits.target[:, None].astype(np.uint8)], axis=1)
+    found = np.concatenate(
+        [
+            np.concatenate([r.images.numpy().reshape(-1, 64), r.labels.numpy()[:, None]], axis=1)
+            for r in embedded[1].values()
+        ]
+    ).astype(np.uint8)
+    # Rows in one order, as both hold each picture once.
+    np.testing.assert_array_equal(found[np.lexsort(found.T)], expected[np.lexsort(expected.T)])
+
+
+# ---- a real data set, where there is one
+
+
+@pytest.mark.slow
+def test_cifar10(tmp_path):
+    archive = pathlib.Path(os.environ.get("RESNET_TF_DATASETS", "none")) / "cifar10_jpeg.zip"
+    if not archive.is_file():
+        pytest.skip("RESNET_TF_DATASETS names no folder with cifar10_jpeg.zip")
+    with zipfile.ZipFile(archive) as file:
+        file.extractall(tmp_path)
+    done = prepare(f"--input={tmp_path / 'cifar10_jpeg'}", f"--output={tmp_path / 'cifar10'}")
+    assert done.returncode == 0, done.stderr
+    manifest = Manifest.load(tmp_path / "cifar10")
+    assert (manifest.records("train"), manifest.records("test")) == (50_000, 10_000)
+    assert len(manifest.classes) == 10
+    assert (manifest.height, manifest.width, manifest.channels) == (32, 32, 3)
+    assert manifest.mean == pytest.approx((125.27, 122.93, 113.86), abs=0.01)
+    assert manifest.std == pytest.approx((62.53, 61.91, 66.46), abs=0.01)

@@ -1,0 +1,107 @@
+import numpy as np
+import pytest
+import references
+import tensorflow as tf
+
+from resnet_tf.errors import UserError
+from resnet_tf.evaluation import evaluate as evaluation
+from resnet_tf.evaluation import make_evaluation
+
+ONE = tf.distribute.get_strategy()
+CLASSES = 7
+
+
+class Reader:
+    """Pictures whose first pixels are their logits."""
+
+    def __init__(self, records, classes=CLASSES):
+        random = np.random.default_rng(records)
+        self.records = records
+        self.images = random.integers(0, 256, (records, 1, 1, classes), np.uint8)
+        self.labels = random.integers(0, classes, records)
+
+    def gather(self, ids):
+        return tf.gather(self.images, ids), tf.gather(self.labels, ids)
+
+
+def logits_of(images, training):
+    assert training is False
+    return tf.reshape(images, [-1, images.shape[-1]])
+
+
+def preprocess(images):
+    return tf.cast(images, tf.float32) / 25
+
+
+def expected(reader):
+    logits = reader.images.reshape(reader.records, -1) / np.float32(25)
+    order = np.argsort(-logits, axis=1, kind="stable")
+    hits = order == reader.labels[:, None]
+    return {
+        "examples": reader.records,
+        "correct_top1": int(hits[:, :1].sum()),
+        "correct_top5": int(hits[:, :5].sum()),
+        "top1": pytest.approx(hits[:, :1].sum() / reader.records, abs=1e-6),
+        "top5": pytest.approx(hits[:, :5].sum() / reader.records, abs=1e-6),
+        "loss": pytest.approx(references.cross_entropy(logits, reader.labels).mean(), rel=1e-6),
+    }
+
+
+@pytest.fixture(scope="module")
+def evaluators(two_replicas):
+    return [
+        make_evaluation(s, logits_of, preprocess, steps_per_call=3) for s in (ONE, two_replicas)
+    ]
+
+
+@pytest.mark.parametrize("records", [1, 2, 5, 16, 17, 33, 130])
+@pytest.mark.parametrize("batch_size", [1, 3, 16])
+def test_every_record_counts_once_for_any_batch_and_devices(evaluators, records, batch_size):
+    reader = Reader(records)
+    for evaluate in evaluators:
+        assert evaluate(reader, batch_size) == expected(reader)
+
+
+def test_fewer_classes_than_five(evaluators):
+    reader = Reader(20, classes=3)
+    result = evaluators[0](reader, 6)
+    assert result == expected(reader) and result["correct_top5"] == 20
+
+
+def test_progress_is_told(evaluators):
+    told = []
+    evaluators[0](Reader(17), 2, lambda done, of: told.append((done, of)))
+    assert told == [(3, 9), (6, 9), (9, 9)]
+
+
+def test_logits_that_are_not_finite_count_as_wrong_and_the_loss_is_unknown():
+    evaluate = make_evaluation(ONE, lambda x, training: logits_of(x, training) * np.nan, preprocess)
+    result = evaluate(Reader(9), 4)
+    assert result["examples"] == 9
+    assert (result["correct_top1"], result["correct_top5"], result["loss"]) == (0, 0, None)
+    assert result["examples"] == 9
+
+
+def test_a_count_that_is_not_exact_is_an_error(monkeypatch):
+    real = evaluation.evaluation_batches
+
+    def lossy(*arguments, **options):
+        batches, steps = real(*arguments, **options)
+        return batches, steps - 1
+
+    monkeypatch.setattr(evaluation, "evaluation_batches", lossy)
+    with pytest.raises(UserError, match="ERROR 65: counted 8 of 9 records") as caught:
+        make_evaluation(ONE, logits_of, preprocess)(Reader(9), 4)
+    assert caught.value.code == 65
+
+
+def test_traced_once(evaluators):
+    traces = []
+
+    def counting(images, training):
+        traces.append(images.shape)
+        return logits_of(images, training)
+
+    evaluate = make_evaluation(ONE, counting, preprocess, steps_per_call=2)
+    evaluate(Reader(21), 4)
+    assert traces == [(4, 1, 1, CLASSES)]

@@ -1,0 +1,320 @@
+"""train.py and eval.py as their users run them, each in a fresh process."""
+
+import fcntl
+import json
+import os
+import pathlib
+import pty
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import termios
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+MICRO = (
+    "--model_options=depth=8,width=4", "--steps=12", "--batch_size=8", "--save_every_steps=4",
+    "--eval_every_steps=8", "--log_every_steps=5", "--warmup=2",
+)  # fmt: skip
+
+
+def events(process):
+    """stdout must be JSON lines and nothing else."""
+    return [json.loads(line) for line in process.stdout.splitlines()]
+
+
+def snapshot(directory):
+    """Everything that a run that does nothing must leave as it is."""
+    return {
+        str(path.relative_to(directory)): (path.stat().st_ino, path.stat().st_mtime_ns)
+        for path in sorted(directory.rglob("*"))
+    }
+
+
+def copy(directory, to):
+    return pathlib.Path(shutil.copytree(directory, to))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A micro run from start to end, undisturbed."""
+    model_dir = tmp_path_factory.mktemp("runs") / "a run, undisturbed"
+    process = subprocess.run(
+        [sys.executable, ROOT / "train.py", f"--model_dir={model_dir}", *MICRO],
+        cwd=ROOT, capture_output=True, text=True, timeout=600,
+    )  # fmt: skip
+    assert process.returncode == 0, process.stderr
+    return model_dir, events(process), process.stderr
+
+
+def test_a_run_says_what_the_contract_says(finished):
+    model_dir, lines, stderr = finished
+    done = lines[-1]
+    assert done["event"] == "done" and done["step"] == 12 and done["examples_seen"] == 96
+    assert done["epoch"] == round(96 / 1437, 4)
+    assert done["eval"]["split"] == "test" and done["eval"]["examples"] == 360
+    assert done["eval"]["top1"] == round(done["eval"]["correct_top1"] / 360, 6)
+    assert done["checkpoint"] == str(model_dir / "checkpoints" / "step_000000012")
+    manifest = json.loads((pathlib.Path(done["checkpoint"]) / "manifest.json").read_text())
+    assert done["digest"] == manifest["digest"] and len(done["digest"]) == 64
+    assert manifest["classes"] == [str(digit) for digit in range(10)]
+    assert [(e["event"], e["step"]) for e in lines] == [
+        ("start", 0), ("save", 4), ("train", 5), ("save", 8), ("eval", 8), ("train", 10),
+        ("train", 12), ("save", 12), ("eval", 12), ("done", 12),
+    ]  # fmt: skip
+    journal = (model_dir / "journal.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in journal] == lines
+    assert sorted(p.name for p in (model_dir / "checkpoints").iterdir()) == [
+        "step_000000004", "step_000000008", "step_000000012"]  # fmt: skip
+    assert "step 10/12: loss" in stderr and "img/s" in stderr and "input wait" in stderr
+    assert "WARNING" not in stderr and "oneDNN" not in stderr and "Traceback" not in stderr
+
+
+def test_the_same_command_again_says_it_is_complete_and_changes_nothing(finished, script):
+    model_dir, lines, _ = finished
+    before = snapshot(model_dir)
+    process = script("train.py", f"--model_dir={model_dir}", *MICRO)
+    assert process.returncode == 0
+    assert "already complete at step 12" in process.stderr
+    assert events(process) == [lines[-1]]
+    assert snapshot(model_dir) == before
+
+
+def test_killed_after_a_commit_and_run_again_ends_in_the_same_bits(finished, script, tmp_path):
+    command = [sys.executable, str(ROOT / "train.py"), f"--model_dir={tmp_path}/run", *MICRO]
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    for line in process.stdout:
+        if json.loads(line)["event"] == "save":
+            break
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    # What a kill in the middle of the next save and of a line would leave.
+    (tmp_path / "run/checkpoints/step_000000008.tmp-0123abcd").mkdir()
+    with open(tmp_path / "run/journal.jsonl", "a") as journal:
+        journal.write('{"event": "tr')
+    again = script("train.py", f"--model_dir={tmp_path}/run", *MICRO)
+    assert again.returncode == 0 and "resumed from step" in again.stderr
+    assert events(again)[-1]["digest"] == finished[1][-1]["digest"]
+    steps = [json.loads(line) for line in (tmp_path / "run/journal.jsonl").open()]
+    assert [e["step"] for e in steps if e["event"] == "save"] == [4, 8, 12]
+    assert not list((tmp_path / "run/checkpoints").glob("*.tmp-*"))
+
+
+def test_a_damaged_commit_is_set_aside_and_the_one_before_is_used(finished, script, tmp_path):
+    model_dir = copy(finished[0], tmp_path / "run")
+    data = model_dir / "checkpoints/step_000000012/variables.data-00000-of-00001"
+    content = bytearray(data.read_bytes())
+    content[len(content) // 2] ^= 1
+    data.write_bytes(content)
+    process = script("train.py", f"--model_dir={model_dir}", *MICRO)
+    assert process.returncode == 0
+    assert "step_000000012 is damaged" in process.stderr
+    assert events(process)[0]["step"] == 8
+    assert events(process)[-1]["digest"] == finished[1][-1]["digest"]
+    assert len(list((model_dir / "checkpoints").glob("step_000000012.corrupt-*"))) == 1
+
+
+def test_killed_before_the_final_evaluation_only_evaluates(finished, script, tmp_path):
+    model_dir = copy(finished[0], tmp_path / "run")
+    lines = [line for line in finished[1] if line["event"] not in ("eval", "done")]
+    (model_dir / "journal.jsonl").write_text("".join(json.dumps(e) + "\n" for e in lines))
+    process = script("train.py", f"--model_dir={model_dir}", *MICRO)
+    assert process.returncode == 0
+    assert [e["event"] for e in events(process)] == ["start", "eval", "done"]
+    done, original = events(process)[-1], finished[1][-1]
+    assert (done["digest"], done["eval"]) == (original["digest"], original["eval"])
+
+
+@pytest.mark.parametrize("damage, code, message", [
+    ("all", 78, "none of the 3 commits can be used"),
+    ("--model_options=,--model=cifar_resnet20", 78, "model cifar_resnet and not cifar_resnet20"),
+    ("--model_options=depth=14,width=4", 78, "options {'depth': 8, 'width': 4} and not"),
+    ("--learning_rate=0.2", 78, "--learning_rate=0.1 and not 0.2"),
+    ("--image_size=16", 78, "trained on other data"),
+    ("--train_split=test", 78, "trained on other data"),
+])  # fmt: skip
+def test_what_is_not_the_same_run_is_refused(finished, script, tmp_path, damage, code, message):
+    model_dir = copy(finished[0], tmp_path / "run")
+    flags = list(MICRO)
+    if damage == "all":
+        for manifest in model_dir.glob("checkpoints/*/manifest.json"):
+            manifest.write_text("{}")
+    else:
+        flags += damage.replace(",--", " --").split()
+    before = snapshot(model_dir)
+    process = script("train.py", f"--model_dir={model_dir}", *flags)
+    first = process.stderr.splitlines()[0]
+    assert process.returncode == code and first.startswith(f"ERROR {code}: ")
+    assert message in first and first.count(" | ") == 2 and "Traceback" not in process.stderr
+    assert snapshot(model_dir) == before
+
+
+def test_fewer_steps_than_there_are_is_refused_and_more_go_on(finished, script, tmp_path):
+    flags = ["--schedule=constant", *MICRO]
+    first = script("train.py", f"--model_dir={tmp_path}/run", *flags, "--steps=4")
+    assert first.returncode == 0
+    fewer = script("train.py", f"--model_dir={tmp_path}/run", *flags, "--steps=2")
+    assert fewer.returncode == 64
+    assert "has 4 steps already, more than 2" in fewer.stderr
+    more = script("train.py", f"--model_dir={tmp_path}/run", *flags, "--steps=6")
+    assert more.returncode == 0 and events(more)[-1]["step"] == 6
+    straight = script("train.py", f"--model_dir={tmp_path}/straight", *flags, "--steps=6")
+    assert events(more)[-1]["digest"] == events(straight)[-1]["digest"]
+
+
+BAD = [
+    (["--recipe=digit"], 64, "no recipe is called 'digit' | --recipe | choose digits"),
+    (["--btch_size=3"], 64, "Unknown command line flag 'btch_size'. Did you mean: batch_size ?"),
+    (["--batch_size=0"], 64, "batch_size must be 1 or more, got 0 | --batch_size"),
+    (["--batch_size=ten"], 64, "flag --batch_size=ten"),
+    (["stray"], 64, "unexpected argument 'stray'"),
+    (["--schedule=linear"], 64, "schedule must be constant, step or cosine, got linear"),
+    (["--model_options=depth"], 64, "model_options must be name=value,name=value, got 'depth'"),
+    (["--schedule=step", "--factors=1,x"], 64, "factors must be numbers, got 1,x"),
+    (["--devices=tpu"], 64, "devices must be auto, cpu, cpu:N, gpu:all or gpu:0,1, got 'tpu'"),
+    (["--devices=gpu:7"], 64, "TensorFlow sees 0 GPUs, fewer than are asked for | --devices"),
+    (["--devices=cpu:3"], 64, "batch_size must be a multiple of the 3 devices, got 32"),
+    (["--data_dir=/nonexistent"], 66, "the data directory does not exist | /nonexistent"),
+    (["--data_dir=docs"], 66, "the data directory has no dataset.json | docs"),
+    (["--model=vgg"], 64, "cannot build vgg: no network is called 'vgg'"),
+    (["--model_options=depth=8,dept=3"], 64, "unexpected keyword argument 'dept'"),
+    (["--eval_split=val"], 64, "no split is called 'val'; there are test, train"),
+    (["--schedule=step", "--boundaries=9,4", "--factors=1,1,1"], 64, "boundaries must rise"),
+]
+
+
+@pytest.mark.parametrize("flags, code, message", BAD, ids=lambda value: str(value)[:40])
+def test_a_mistake_is_one_line_and_leaves_nothing(script, tmp_path, flags, code, message):
+    process = script("train.py", f"--model_dir={tmp_path}/run", *flags)
+    assert process.returncode == code
+    assert process.stderr.startswith(f"ERROR {code}: ") and message in process.stderr
+    assert process.stderr.count("\n") == 1 and process.stderr.count(" | ") == 2
+    assert process.stdout == "" and not list(tmp_path.iterdir())
+
+
+def test_a_model_directory_that_is_a_file_is_refused(script, tmp_path):
+    (tmp_path / "run").write_text("mine")
+    process = script("train.py", f"--model_dir={tmp_path}/run")
+    assert process.returncode == 73 and "the model directory is a file" in process.stderr
+    assert (tmp_path / "run").read_text() == "mine"
+
+
+def test_a_model_directory_that_cannot_be_made_is_refused(script):
+    process = script("train.py", "--model_dir=/proc/resnet_tf/run", *MICRO)
+    assert process.returncode == 73
+    assert "ERROR 73: cannot write in the model directory" in process.stderr
+
+
+def test_a_damaged_record_is_named_and_nothing_is_made(script, tmp_path):
+    data = copy(ROOT / "data/digits", tmp_path / "data")
+    shard = data / "train-00000-of-00001.tfrecord"
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 1
+    shard.write_bytes(content)
+    process = script("train.py", f"--data_dir={data}", f"--model_dir={tmp_path}/run", *MICRO)
+    assert process.returncode == 65 and process.stderr.count("\n") == 1
+    assert "ERROR 65: " in process.stderr and str(shard) in process.stderr
+    assert "record " in process.stderr and not (tmp_path / "run").exists()
+
+
+def test_numbers_that_are_not_finite_stop_the_run_and_are_never_saved(script, tmp_path):
+    flags = [*MICRO, "--learning_rate=1e30", "--warmup=0", "--schedule=constant"]
+    process = script("train.py", f"--model_dir={tmp_path}/run", *flags)
+    assert process.returncode == 76
+    assert "ERROR 76: loss or gradient is not finite at step" in process.stderr
+    assert "nothing is committed yet" in process.stderr and "Traceback" not in process.stderr
+    assert not (tmp_path / "run/checkpoints").exists()
+
+
+def test_v_shows_the_traceback(script):
+    process = script("train.py", "--recipe=digit", "--v=1")
+    assert process.returncode == 64
+    assert "Traceback" in process.stderr and "ERROR 64" in process.stderr
+
+
+def test_print_config_and_short_help(script):
+    process = script("train.py", "--recipe=cifar10_resnet110", "--batch_size=64", "--print_config")
+    config = json.loads(process.stdout)
+    assert process.returncode == 0
+    assert config["batch_size"] == 64 and config["boundaries"] == ["400", "32000", "48000"]
+    process = script("train.py", "--helpshort")
+    assert process.returncode == 0
+    assert len(process.stdout.splitlines()) <= 40
+    assert all(len(line) <= 80 + 20 for line in process.stdout.splitlines())
+
+
+def test_on_a_terminal_there_is_a_bar(tmp_path):
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 120, 0, 0))
+    process = subprocess.Popen(
+        [sys.executable, ROOT / "train.py", f"--model_dir={tmp_path}/run", *MICRO],
+        cwd=ROOT, stdout=subprocess.DEVNULL, stderr=theirs,
+    )  # fmt: skip
+    os.close(theirs)
+    shown = b""
+    try:
+        while chunk := os.read(ours, 4096):
+            shown += chunk
+    except OSError:  # how a terminal says that the other side is gone
+        pass
+    os.close(ours)
+    assert process.wait() == 0
+    assert b"12/12" in shown and b"step/s" in shown and b"input wait" in shown
+
+
+# --- eval.py
+
+
+@pytest.mark.parametrize("batch_size, devices", [(1, "cpu"), (7, "cpu:2"), (1000, "cpu:3")])
+def test_eval_counts_each_record_once(finished, script, batch_size, devices):
+    model_dir, lines, _ = finished
+    process = script(
+        "eval.py", f"--checkpoint={model_dir}", f"--batch_size={batch_size}", f"--devices={devices}"
+    )
+    assert process.returncode == 0, process.stderr
+    (event,) = events(process)
+    trained = lines[-1]["eval"]
+    assert event["event"] == "eval" and event["step"] == 12 and event["split"] == "test"
+    for name in ("examples", "correct_top1", "correct_top5", "top1", "top5"):
+        assert event[name] == trained[name]
+    assert event["loss"] == pytest.approx(trained["loss"], rel=1e-5)
+
+
+def test_eval_of_one_commit_and_another_split(finished, script, tmp_path):
+    commit = finished[0] / "checkpoints/step_000000008"
+    process = script("eval.py", f"--checkpoint={commit}", "--split=train", cwd=tmp_path)
+    (event,) = events(process)
+    assert (event["step"], event["split"], event["examples"]) == (8, "train", 1437)
+
+
+@pytest.mark.parametrize("flags, code, message", [
+    ([], 64, "no checkpoint is given"),
+    (["--checkpoint=RUN", "--batch_size=0"], 64, "batch_size must be 1 or more, got 0"),
+    (["--checkpoint=/nonexistent"], 66, "no such directory | /nonexistent"),
+    (["--checkpoint=tests"], 66, "there is no commit | tests"),
+    (["--checkpoint=RUN", "--data_dir=/nonexistent"], 66, "the data directory does not exist"),
+    (["--checkpoint=RUN", "--data_dir=OTHER"], 78, "the data has 9 classes (0, 1, 2, …)"),
+    (["--checkpoint=RUN", "--split=val"], 64, "no split is called 'val'"),
+    (["--checkpoint=BAD"], 78, "none of the 3 commits can be used"),
+    (["--checkpoint=BAD/checkpoints/step_000000012"], 78, "the commit cannot be used"),
+])  # fmt: skip
+def test_eval_refuses(finished, script, tmp_path, flags, code, message):
+    other = copy(ROOT / "data/digits", tmp_path / "other")
+    manifest = json.loads((other / "dataset.json").read_text())
+    manifest["classes"].pop()
+    (other / "dataset.json").write_text(json.dumps(manifest))
+    bad = copy(finished[0], tmp_path / "bad")
+    for path in bad.glob("checkpoints/*/variables.index"):
+        path.unlink()
+    places = {"RUN": finished[0], "OTHER": other, "BAD": bad}
+    for name, path in places.items():
+        flags = [flag.replace(name, str(path)) for flag in flags]
+    process = script("eval.py", *flags)
+    assert process.returncode == code
+    assert process.stderr.startswith(f"ERROR {code}: ") and message in process.stderr
+    assert process.stdout == "" and "Traceback" not in process.stderr

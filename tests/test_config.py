@@ -1,0 +1,277 @@
+"""`Config`: what it refuses, its JSON form, what may change on resume, the length of a run."""
+
+import dataclasses
+import json
+
+import pytest
+
+from resnet_tf.config import Config, bad_flag
+from resnet_tf.errors import UserError
+
+NAN, INF = float("nan"), float("inf")
+
+
+def make(**fields):
+    if not {"steps", "epochs", "examples"} & set(fields):
+        fields["steps"] = 100
+    return Config(**fields)
+
+
+def refused(message, **fields):
+    with pytest.raises(UserError) as caught:
+        Config(**fields)
+    assert caught.value.code == 64
+    assert str(caught.value).startswith("ERROR 64: ")
+    assert message in str(caught.value)
+
+
+LOWEST = {
+    "image_size": 0,
+    "steps": 0,
+    "epochs": 0,
+    "examples": 0,
+    "batch_size": 1,
+    "eval_batch_size": 0,
+    "seed": 0,
+    "learning_rate": 0,
+    "momentum": 0,
+    "weight_decay": 0,
+    "pad": 0,
+    "intra_op_threads": 0,
+    "inter_op_threads": 0,
+    "steps_per_call": 1,
+    "save_every_steps": 0,
+    "eval_every_steps": 0,
+    "log_every_steps": 1,
+    "keep": 1,
+}
+LENGTHS = ("steps", "epochs", "examples")
+
+
+def test_every_number_has_a_lowest_value():
+    numbers = {f.name for f in dataclasses.fields(Config) if type(f.default) in (int, float)}
+    assert numbers == set(LOWEST)
+
+
+@pytest.mark.parametrize(("name", "low"), LOWEST.items())
+def test_below_the_lowest_value(name, low):
+    fields = {"steps": 100} | {name: low - 1}
+    refused(f"{name} must be {low} or more, got {low - 1} | --{name} | ", **fields)
+
+
+@pytest.mark.parametrize(("name", "low"), [x for x in LOWEST.items() if x[0] not in LENGTHS])
+def test_the_lowest_value_is_taken(name, low):
+    assert getattr(make(**{name: low}), name) == low
+
+
+@pytest.mark.parametrize("name", ["epochs", "learning_rate", "momentum", "weight_decay"])
+@pytest.mark.parametrize("value", [NAN, INF, -INF])
+def test_not_finite(name, value):
+    fields = {name: value} if name == "epochs" else {"steps": 100, name: value}
+    refused(f"{name} must be finite, got {value} | --{name}", **fields)
+
+
+@pytest.mark.parametrize("value", [1.0, 1.5])
+def test_momentum_of_1_or_more(value):
+    refused(f"momentum must be below 1, got {value} | --momentum", steps=1, momentum=value)
+
+
+@pytest.mark.parametrize(
+    ("fields", "found"),
+    [
+        ({}, "0, 0 and 0"),
+        ({"steps": 5, "epochs": 2.5}, "5, 2.5 and 0"),
+        ({"steps": 5, "examples": 7}, "5, 0 and 7"),
+        ({"epochs": 2.0, "examples": 7}, "0, 2 and 7"),
+        ({"steps": 1, "epochs": 2.0, "examples": 7}, "1, 2 and 7"),
+    ],
+)
+def test_length_must_be_given_in_one_way(fields, found):
+    message = f"steps or epochs or examples must be above 0, just one of them, got {found}"
+    refused(message, **fields)
+
+
+def test_unknown_schedule():
+    refused("schedule must be constant, step or cosine, got linear", steps=1, schedule="linear")
+
+
+@pytest.mark.parametrize(
+    ("boundaries", "factors", "found"),
+    [
+        ((), (), "0 for 0 boundaries"),
+        (("10",), (1.0,), "1 for 1 boundaries"),
+        (("10",), (1.0, 0.1, 0.01), "3 for 1 boundaries"),
+    ],
+)
+def test_number_of_factors(boundaries, factors, found):
+    message = f"factors must be one more than boundaries, got {found} | --factors"
+    refused(message, steps=99, schedule="step", boundaries=boundaries, factors=factors)
+
+
+@pytest.mark.parametrize("value", [NAN, INF])
+def test_factor_that_is_not_finite(value):
+    fields = {"schedule": "step", "boundaries": ("10",), "factors": (1.0, value)}
+    refused("factors", steps=99, **fields)
+
+
+def test_negative_factor():
+    refused("factors", steps=99, schedule="step", boundaries=("10",), factors=(1.0, -0.1))
+
+
+@pytest.mark.parametrize("text", ["soon", "-5", "5 minutes", ""])
+def test_malformed_duration(text):
+    rule = f"must be a number with one of steps, epochs, examples, %, got {text!r}"
+    refused(f"warmup {rule} | --warmup", steps=1, warmup=text)
+    fields = {"schedule": "step", "boundaries": (text,), "factors": (1.0, 0.1)}
+    refused(f"boundaries {rule} | --boundaries", steps=99, **fields)
+
+
+@pytest.mark.parametrize("seed", [2**32, 2**63])
+def test_seed_beyond_what_the_order_can_tell_apart(seed):
+    # The cipher behind the order takes words of 32 bits, so 0 and 2**32 would be one seed.
+    refused("seed", steps=1, seed=seed)
+
+
+def test_bad_flag_names_rule_value_and_flag():
+    error = bad_flag("pad", "must be even", 3)
+    assert (error.code, error.details) == (64, "")
+    expected = "ERROR 64: pad must be even, got 3 | --pad | see --helpfull for its meaning"
+    assert str(error) == expected
+    assert "got" not in str(bad_flag("input", "must be given"))
+
+
+def test_model_dir_follows_the_recipe():
+    assert make(recipe="mine").model_dir == "runs/mine"
+    assert make(recipe="mine", model_dir="here").model_dir == "here"
+
+
+def test_fields_cannot_be_set():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        make().steps = 5
+
+
+FULL = {
+    "recipe": "mine",
+    "model": "cifar_resnet",
+    "model_options": {"depth": 8, "name": "x", "scale": 0.5, "flag": True},
+    "epochs": 2.5,
+    "schedule": "step",
+    "boundaries": ("1epoch", "50%"),
+    "factors": (1.0, 0.1, 0.01),
+    "flip": True,
+    "seed": 3,
+}
+
+
+@pytest.mark.parametrize("fields", [{"steps": 1}, FULL])
+def test_json_round_trip(fields):
+    config = Config(**fields)
+    text = json.dumps(config.to_json(), allow_nan=False)
+    assert Config.from_json(json.loads(text)) == config
+
+
+def test_json_holds_every_field():
+    assert set(make().to_json()) == {field.name for field in dataclasses.fields(Config)}
+
+
+def test_json_of_other_versions_is_read():
+    fields = make(seed=4).to_json()
+    del fields["keep"]
+    config = Config.from_json(fields | {"invented_later": 1})
+    assert config == make(seed=4)
+
+
+HARMLESS = {
+    "recipe": "other",
+    "data_dir": "elsewhere",
+    "eval_split": "train",
+    "model_dir": "other",
+    "eval_batch_size": 7,
+    "steps_per_call": 3,
+    "save_every_steps": 5,
+    "eval_every_steps": 5,
+    "log_every_steps": 5,
+    "keep": 9,
+}
+OF_WEIGHT = {
+    "model": "other",
+    "model_options": {"depth": 8},
+    "train_split": "test",
+    "image_size": 4,
+    "batch_size": 64,
+    "seed": 1,
+    "learning_rate": 0.2,
+    "schedule": "cosine",
+    "warmup": "5",
+    "momentum": 0.8,
+    "nesterov": True,
+    "weight_decay": 0.0,
+    "pad": 1,
+    "flip": True,
+    "sync_batch_norm": True,
+    "devices": "cpu:2",
+    "intra_op_threads": 1,
+    "inter_op_threads": 1,
+}
+
+
+def test_every_field_is_harmless_or_not():
+    known = set(HARMLESS) | set(OF_WEIGHT) | set(LENGTHS) | {"boundaries", "factors"}
+    assert known == {field.name for field in dataclasses.fields(Config)}
+
+
+@pytest.mark.parametrize("name", HARMLESS)
+def test_harmless_field_is_no_change(name):
+    assert make().changes(make(**{name: HARMLESS[name]})) == {}
+
+
+@pytest.mark.parametrize("name", OF_WEIGHT)
+def test_field_on_which_weights_depend_is_a_change(name):
+    before, after = make(), make(**{name: OF_WEIGHT[name]})
+    assert before.changes(after) == {name: (getattr(before, name), OF_WEIGHT[name])}
+
+
+def step_schedule(*boundaries, **fields):
+    factors = tuple(0.1**i for i in range(len(boundaries) + 1))
+    return make(schedule="step", boundaries=boundaries, factors=factors, **fields)
+
+
+def test_boundaries_and_factors_are_changes():
+    assert set(step_schedule("10").changes(step_schedule("20"))) == {"boundaries"}
+    both = step_schedule("10").changes(step_schedule("10", "20"))
+    assert set(both) == {"boundaries", "factors"}
+
+
+@pytest.mark.parametrize("longer", [{"steps": 200}, {"epochs": 3.0}, {"examples": 10**6}])
+def test_length_is_harmless_where_the_rate_does_not_depend_on_it(longer):
+    assert make().changes(make(**longer)) == {}
+    assert step_schedule("10").changes(step_schedule("10", **longer)) == {}
+
+
+def test_length_is_a_change_under_cosine():
+    before, after = make(schedule="cosine"), make(schedule="cosine", steps=200)
+    assert before.changes(after) == {"steps": (100, 200)}
+
+
+def test_length_is_a_change_where_percentages_depend_on_it():
+    assert set(make(warmup="5%").changes(make(warmup="5%", steps=200))) == {"steps"}
+    before, after = step_schedule("50%"), step_schedule("50%", epochs=2.0)
+    assert set(before.changes(after)) == {"steps", "epochs"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "records", "expected"),
+    [
+        ({"steps": 900}, 1437, 900),
+        ({"epochs": 20.0, "batch_size": 32}, 1437, 898),  # 898.125
+        ({"epochs": 200.0, "batch_size": 128}, 50_000, 78_125),
+        ({"epochs": 0.25, "batch_size": 10}, 1000, 25),
+        ({"examples": 28_800, "batch_size": 32}, 1437, 900),
+        ({"examples": 100, "batch_size": 32}, 1437, 3),  # 3.125
+        ({"examples": 1, "batch_size": 32}, 1437, 1),  # never no step at all
+        ({"epochs": 0.001, "batch_size": 128}, 10, 1),
+        ({"steps": 1}, 1, 1),
+    ],
+)
+def test_total_steps(fields, records, expected):
+    assert Config(**fields).total_steps(records) == expected
