@@ -14,8 +14,8 @@ from resnet_tf.errors import UserError
 
 
 def _option(default: Any, text: str, *, at_least: int | None = None, harmless: bool = False) -> Any:
-    """A field with its help text, its lowest value, and whether it is `harmless`: leaves the
-    weights of a run as they are, whatever its value, so that a resumed run may change it."""
+    """A field with its help text, its lowest value, and whether it is `harmless`: a resumed
+    run may change it, because it does not change the mathematics of the run."""
     metadata = {"help": text, "at_least": at_least, "harmless": harmless}
     if isinstance(default, dict):
         return dataclasses.field(default_factory=lambda: dict(default), metadata=metadata)
@@ -69,9 +69,15 @@ class Config:
     pad: int = _option(0, "shift training pictures by up to this many pixels", at_least=0)
     flip: bool = _option(False, "mirror half of the training pictures")
     sync_batch_norm: bool = _option(False, "batch statistics over all devices")
-    devices: str = _option("auto", "auto, cpu, cpu:N (N logical CPUs), gpu:all or gpu:0,1")
-    intra_op_threads: int = _option(0, "threads inside one op; 0: one a core", at_least=0)
-    inter_op_threads: int = _option(0, "ops that run at a time; 0: one a core", at_least=0)
+    devices: str = _option(
+        "auto", "auto, cpu, cpu:N (N logical CPUs), gpu:all or gpu:0,1", harmless=True
+    )
+    intra_op_threads: int = _option(
+        0, "threads inside one op; 0: one a core", at_least=0, harmless=True
+    )
+    inter_op_threads: int = _option(
+        0, "ops that run at a time; 0: one a core", at_least=0, harmless=True
+    )
     steps_per_call: int = _option(
         10, "steps a call of the traced function", at_least=1, harmless=True
     )
@@ -136,7 +142,7 @@ class Config:
         return max(1, durations.to_steps(text, batch_size=self.batch_size, records=records))
 
     def changes(self, other: "Config") -> dict[str, tuple[Any, Any]]:
-        """Fields on which the weights of a run depend and that differ: (self's, other's).
+        """Fields that make it another run and that differ: (self's, other's).
 
         The length of the run is one of them only where the rate depends on it.
         """

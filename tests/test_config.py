@@ -192,6 +192,9 @@ HARMLESS = {
     "eval_every_steps": 5,
     "log_every_steps": 5,
     "keep": 9,
+    "devices": "cpu:2",
+    "intra_op_threads": 1,
+    "inter_op_threads": 1,
 }
 OF_WEIGHT = {
     "model": "other",
@@ -209,9 +212,6 @@ OF_WEIGHT = {
     "pad": 1,
     "flip": True,
     "sync_batch_norm": True,
-    "devices": "cpu:2",
-    "intra_op_threads": 1,
-    "inter_op_threads": 1,
 }
 
 

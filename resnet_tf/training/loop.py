@@ -42,6 +42,8 @@ def train(config: Config) -> dict:
             reporting.say(f"already complete at step {resumed.step}: {config.model_dir}")
             journals.emit(finished)
             return finished
+        if reason := resume.inexact(resumed, run.describe):
+            reporting.say(f"not bit-exact from here on: {reason}")
     journal = _open_journal(run, resumed)
     try:
         return _train(run, resumed, journal)

@@ -4,9 +4,11 @@
 2. The newest commit that verifies is resumed. Newer ones that are damaged are set aside
    under another name, and said.
 3. Commits, but none that verifies: error 78, never step 0.
-4. Another network, other data, other classes, or a changed flag on which the weights depend:
+4. Another network, other data, other classes, or a changed flag that makes it another run:
    error 78. Harmless flags (see `Config.changes`) may change.
-5. A commit at or beyond the end: the run is complete, and nothing is written; beyond the end
+5. Other devices, threads, versions or another CPU: it goes on with the same examples in the
+   same order, but not to the same last bits, which is said.
+6. A commit at or beyond the end: the run is complete, and nothing is written; beyond the end
    is error 64.
 """
 
@@ -77,6 +79,14 @@ def refuse_mismatch(chosen: Commit, config: Config, describe: dict, total_steps:
             chosen.path,
             "give more --steps, or another --model_dir",
         )
+
+
+def inexact(chosen: Commit, describe: dict) -> str:
+    """Why the bits may differ from those of an undisturbed run; empty where they will not."""
+    then, now = chosen.manifest["environment"], describe["environment"]
+    return ", ".join(
+        f"{key} {now[key]} and not {then.get(key)}" for key in now if then.get(key) != now[key]
+    )
 
 
 def _mismatch(chosen: Commit, what: str, remedy: str) -> UserError:

@@ -92,7 +92,7 @@ def build(config: Config, strategy: tf.distribute.Strategy, manifest: input.Mani
         records=training.records,
         variables=_saved_variables(state),
         step=step,
-        describe=_describe(config, manifest, height, width),
+        describe=_describe(config, manifest, height, width, strategy),
         train=make_train_step(
             strategy,
             state,
@@ -168,7 +168,13 @@ def _saved_variables(state: TrainingState) -> dict[str, tf.Variable]:
     return {**model, **slots, "step": state.step}
 
 
-def _describe(config: Config, manifest: input.Manifest, height: int, width: int) -> dict:
+def _describe(
+    config: Config,
+    manifest: input.Manifest,
+    height: int,
+    width: int,
+    strategy: tf.distribute.Strategy,
+) -> dict:
     return {
         "config": config.to_json(),
         "architecture": {
@@ -191,5 +197,5 @@ def _describe(config: Config, manifest: input.Manifest, height: int, width: int)
             "eval_split": config.eval_split,
             "fingerprint": manifest.fingerprint(config.train_split),
         },
-        "environment": runtime.describe(),
+        "environment": {**runtime.describe(), "replicas": strategy.num_replicas_in_sync},
     }

@@ -167,6 +167,21 @@ def test_fewer_steps_than_there_are_is_refused_and_more_go_on(finished, script, 
     assert events(more)[-1]["digest"] == events(straight)[-1]["digest"]
 
 
+def test_a_run_goes_on_with_another_number_of_devices_and_says_what_that_means(
+    finished, script, tmp_path
+):
+    model_dir = copy(finished[0], tmp_path / "run")
+    for name in ("journal.jsonl", "checkpoints/step_000000012", "checkpoints/step_000000008"):
+        path = model_dir / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    flags = [*MICRO, "--devices=cpu:2"]
+    process = script("train.py", f"--model_dir={model_dir}", *flags)
+    assert process.returncode == 0, process.stderr
+    assert "not bit-exact from here on: replicas 2 and not 1" in process.stderr
+    lines = events(process)
+    assert lines[0]["step"] == 4 and lines[-1]["examples_seen"] == 96
+
+
 BAD = [
     (["--recipe=digit"], 64, "no recipe is called 'digit' | --recipe | choose digits"),
     (["--btch_size=3"], 64, "Unknown command line flag 'btch_size'. Did you mean: batch_size ?"),
@@ -180,7 +195,7 @@ BAD = [
     (["--devices=gpu:7"], 64, "TensorFlow sees 0 GPUs, fewer than are asked for | --devices"),
     (["--devices=cpu:3"], 64, "batch_size must be a multiple of the 3 devices, got 32"),
     (["--data_dir=/nonexistent"], 66, "the data directory does not exist | /nonexistent"),
-    (["--data_dir=docs"], 66, "the data directory has no dataset.json | docs"),
+    (["--data_dir=tests"], 66, "the data directory has no dataset.json | tests"),
     (["--model=vgg"], 64, "cannot build vgg: no network is called 'vgg'"),
     (["--model_options=depth=8,dept=3"], 64, "unexpected keyword argument 'dept'"),
     (["--eval_split=val"], 64, "no split is called 'val'; there are test, train"),
