@@ -1,10 +1,11 @@
 """Process set-up: what must happen before TensorFlow loads, and just after.
 
-Two settings, both made by `prepare` when the package is imported:
+Two kinds of settings, both made by `prepare` when the package is imported:
 
 * oneDNN. On CPUs without VNNI the official wheels leave it off; on, a training step
   is 2 to 2.5 times as fast. `TF_ENABLE_ONEDNN_OPTS` is set to 1 unless the user has
-  set it. Say no with `TF_ENABLE_ONEDNN_OPTS=0`.
+  set it. Say no with `TF_ENABLE_ONEDNN_OPTS=0`. Its primitives are kept from step to step
+  (5 % less CPU time); `TF_MKL_OPTIMIZE_PRIMITIVE_MEMUSE=1` says no to that.
 * The allocator. glibc hands large freed blocks back to the kernel, which must zero
   them again a step later. `mallopt` tells it to keep them (1.25 to 1.3 times as fast,
   at the same peak memory). Say no with `RESNET_TF_MALLOPT=0`. On macOS and musl,
@@ -38,6 +39,8 @@ def prepare() -> None:
         _warn_late_import()
         return
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    # Keep oneDNN's primitives from step to step instead of making them again.
+    os.environ.setdefault("TF_MKL_OPTIMIZE_PRIMITIVE_MEMUSE", "0")
     # 0 everything, 1 no information, 2 no warnings either, of which there is one at the
     # normal end of every data set.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

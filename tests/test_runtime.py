@@ -10,9 +10,11 @@ import pytest
 from resnet_tf import runtime
 
 
+OURS = ("TF_ENABLE_ONEDNN_OPTS", "TF_MKL_OPTIMIZE_PRIMITIVE_MEMUSE", "TF_CPP_MIN_LOG_LEVEL")
+
+
 def python(code, **environment):
-    clean = {k: v for k, v in os.environ.items() if k not in ("TF_ENABLE_ONEDNN_OPTS",)}
-    clean.pop("TF_CPP_MIN_LOG_LEVEL", None)
+    clean = {k: v for k, v in os.environ.items() if k not in OURS}
     process = subprocess.run(
         [sys.executable, "-c", code], env={**clean, **environment}, capture_output=True, text=True
     )
@@ -20,16 +22,20 @@ def python(code, **environment):
     return process
 
 
-ONEDNN = "import os, resnet_tf; print(os.environ.get('TF_ENABLE_ONEDNN_OPTS'))"
+ONEDNN = (
+    "import os, resnet_tf; print(os.environ.get('TF_ENABLE_ONEDNN_OPTS'),"
+    " os.environ.get('TF_MKL_OPTIMIZE_PRIMITIVE_MEMUSE'))"
+)
 
 
 def test_onednn_is_on_and_tensorflow_is_not_loaded():
     process = python(ONEDNN + "; import sys; print('tensorflow' in sys.modules)")
-    assert process.stdout.split() == ["1", "False"] and process.stderr == ""
+    assert process.stdout.split() == ["1", "0", "False"] and process.stderr == ""
 
 
 def test_onednn_stays_as_the_user_has_set_it():
-    assert python(ONEDNN, TF_ENABLE_ONEDNN_OPTS="0").stdout.split() == ["0"]
+    chosen = {"TF_ENABLE_ONEDNN_OPTS": "0", "TF_MKL_OPTIMIZE_PRIMITIVE_MEMUSE": "1"}
+    assert python(ONEDNN, **chosen).stdout.split() == ["0", "1"]
 
 
 LATE = """
