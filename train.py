@@ -3,7 +3,7 @@
 Give a recipe, and change any of its values with a flag of the same name. The same command
 run again goes on where it stopped.
 
-  python train.py                                  handwritten digits, a minute or two
+  python train.py                                  handwritten digits, under a minute
   python train.py --recipe=cifar10_resnet20 --data_dir=data/cifar10
   python train.py --recipe=digits --print_config   what would be run, as JSON
 """
@@ -27,7 +27,7 @@ def main(_):
     recipe = recipes.get(scripts.FLAGS.recipe or "digits").config
     config = scripts.config_from_flags(recipe)
     if _PRINT_CONFIG.value:
-        print(json.dumps(config.to_json(), indent=1))
+        print(json.dumps(config.to_json()))
         return
     from resnet_tf.distribution import DeviceRequest
 

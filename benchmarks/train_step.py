@@ -113,9 +113,13 @@ def _timed(function) -> float:
     return time.perf_counter() - begin
 
 
-def main(rounds: int, torch_python: str | None, drift: float) -> None:
+def main(rounds: int, torch_python: str | None, drift: float, skip: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        contenders = make_contenders(pathlib.Path(folder), torch_python)
+        contenders = {
+            name: contender
+            for name, contender in make_contenders(pathlib.Path(folder), torch_python).items()
+            if not any(part in name for part in skip)
+        }
         check_mathematics(contenders)
         speeds: dict[str, list[float]] = {name: [] for name in contenders}
         probes = []
@@ -156,4 +160,5 @@ if __name__ == "__main__":
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--torch_python", help="a Python that has PyTorch")
     parser.add_argument("--drift", type=float, default=0.05)
+    parser.add_argument("--skip", nargs="*", default=[], help="parts of contenders' names")
     main(**vars(parser.parse_args()))

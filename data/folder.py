@@ -10,7 +10,8 @@ from resnet_tf.config import bad_flag
 from resnet_tf.errors import UserError
 from resnet_tf.input.writer import Picture
 
-_SPLITS = {"train": "train", "test": "test", "val": "validation", "validation": "validation"}
+_SPLITS = {"train": "train", "test": "test", "val": "validation", "valid": "validation",
+           "validation": "validation"}  # fmt: skip
 _ENDINGS = {".jpg", ".jpeg", ".png"}
 
 
@@ -34,7 +35,10 @@ def scan(
     folders = [d for d in _folders(source) if d.name in _SPLITS]
     splits = {_SPLITS[d.name]: d for d in folders}
     if len(splits) < len(folders):
-        raise _bad(source, "there are both val and validation")
+        raise _bad(source, f"one split has two folders: {', '.join(d.name for d in folders)}")
+    strange = [d.name for d in _folders(source) if d.name not in _SPLITS]
+    if splits and strange:
+        raise _bad(source, f"beside {', '.join(splits)} there is {', '.join(strange[:3])}")
     if splits:
         if fraction is not None:
             raise bad_flag("split_fraction", f"is not for a folder with {', '.join(splits)}")

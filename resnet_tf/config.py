@@ -12,6 +12,9 @@ from typing import Any
 from resnet_tf import durations, errors
 from resnet_tf.errors import UserError
 
+# Of counts and of the seed (the random ops take 32 bits of it): far beyond any real use.
+_LARGEST = 2**31 - 1
+
 
 def _option(default: Any, text: str, *, at_least: int | None = None, harmless: bool = False) -> Any:
     """A field with its help text, its lowest value, and whether it is `harmless`: a resumed
@@ -104,9 +107,8 @@ class Config:
             low = field.metadata["at_least"]
             if low is not None and value < low:
                 raise bad_flag(field.name, f"must be {low} or more", value)
-        # The random ops take 32 bits of a seed.
-        if self.seed >= 2**32:
-            raise bad_flag("seed", "must be below 2**32", self.seed)
+            if isinstance(value, int) and value > _LARGEST:
+                raise bad_flag(field.name, f"must be {_LARGEST} or less", value)
         if self.momentum >= 1:
             raise bad_flag("momentum", "must be below 1", self.momentum)
         if sum(bool(length) for length in (self.steps, self.epochs, self.examples)) != 1:
@@ -134,12 +136,11 @@ class Config:
 
     def total_steps(self, records: int) -> int:
         """Length of the run in steps, 1 or more, for a data set of `records` examples."""
-        text = f"{self.steps}steps"
-        if self.epochs:
-            text = f"{self.epochs:f}epochs"
-        elif self.examples:
-            text = f"{self.examples}examples"
-        return max(1, durations.to_steps(text, batch_size=self.batch_size, records=records))
+        examples = self.examples or self.epochs * records
+        steps = self.steps or round(examples / self.batch_size)
+        if steps > _LARGEST:
+            raise bad_flag("epochs", "must give fewer steps", f"{steps:.3g} steps")
+        return max(1, steps)
 
     def changes(self, other: "Config") -> dict[str, tuple[Any, Any]]:
         """Fields that make it another run and that differ: (self's, other's).

@@ -3,6 +3,7 @@
 import re
 
 _UNITS = ("steps", "epochs", "examples", "%")
+_MOST_STEPS = 2**31
 _FORM = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(?:(step|epoch|example)s?|(%))?\s*")
 
 
@@ -32,7 +33,8 @@ def to_steps(text: str, *, batch_size: int, records: int, total_steps: int | Non
       total_steps: of the run, for percentages.
 
     Raises:
-      ValueError: for another form, or a percentage where there is no total.
+      ValueError: for another form, more than 2**31 steps, or a percentage where there is no
+        total.
     """
     number, unit = parse(text)
     if unit == "%" and total_steps is None:
@@ -43,4 +45,7 @@ def to_steps(text: str, *, batch_size: int, records: int, total_steps: int | Non
         "examples": 1 / batch_size,
         "%": (total_steps or 0) / 100,
     }[unit]
-    return round(number * factor)
+    steps = number * factor
+    if steps > _MOST_STEPS:
+        raise ValueError(f"must be at most {_MOST_STEPS} steps, got {text!r}")
+    return round(steps)

@@ -23,6 +23,15 @@ def sync(path: str | os.PathLike) -> None:
         os.close(descriptor)
 
 
+def make_directory(path: str | os.PathLike) -> None:
+    """Makes a directory and its parents, each known to the disk; one that is there is fine."""
+    path = pathlib.Path(path)
+    missing = [p for p in (path, *path.parents) if not p.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    for made in missing:
+        sync(made.parent)
+
+
 def write_synced(path: str | os.PathLike, text: str) -> None:
     """Writes a UTF-8 file and waits until it is on the disk."""
     with open(path, "w", encoding="utf-8") as file:

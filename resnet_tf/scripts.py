@@ -36,6 +36,9 @@ def run(main: Callable[[list[str]], None], positional: bool = False) -> None:
             arguments = FLAGS(argv)
             if len(arguments) > 1 and not positional:
                 raise flags.Error(f"unexpected argument {arguments[1]!r}")
+            for name in FLAGS:
+                if any("\ud800" <= c <= "\udfff" for c in str(FLAGS[name].value)):
+                    raise flags.Error(f"--{name} is not UTF-8: {FLAGS[name].value!r}")
             return arguments
         except flags.Error as error:
             name = os.path.basename(argv[0])
@@ -48,6 +51,9 @@ def run(main: Callable[[list[str]], None], positional: bool = False) -> None:
             fail(error)
         except KeyboardInterrupt:
             fail(UserError(errors.INTERRUPTED, "interrupted", "Ctrl-C", "run it again to go on"))
+        except OSError as error:
+            what, where = error.strerror or str(error), error.filename or "system"
+            fail(UserError(errors.IO_ERROR, what, where, "see that it can be read and written"))
         except Exception:
             traceback.print_exc()
             fail(UserError(errors.INTERNAL, "internal error, see above", "here", "report it"))

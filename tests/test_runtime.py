@@ -9,7 +9,6 @@ import pytest
 
 from resnet_tf import runtime
 
-
 OURS = ("TF_ENABLE_ONEDNN_OPTS", "TF_MKL_OPTIMIZE_PRIMITIVE_MEMUSE", "TF_CPP_MIN_LOG_LEVEL")
 
 

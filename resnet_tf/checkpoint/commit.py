@@ -12,6 +12,7 @@ A step is never written twice and nothing is deleted before a newer commit verif
 """
 
 import dataclasses
+import errno
 import hashlib
 import json
 import os
@@ -19,7 +20,7 @@ import pathlib
 import re
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -27,7 +28,7 @@ import tensorflow as tf
 from resnet_tf import errors
 from resnet_tf.checkpoint.digest import digest_of
 from resnet_tf.errors import UserError
-from resnet_tf.files import sha256_of, sync, write_synced
+from resnet_tf.files import make_directory, sha256_of, sync, write_synced
 
 MANIFEST = "manifest.json"
 FORMAT_VERSION = 1
@@ -73,11 +74,12 @@ def write(
     """
     path = directory / f"step_{step:09d}"
     if path.exists():
-        return verify(path)
+        return _same_or_refuse(path, tensors)
     _refuse_non_finite(tensors, step)
     temporary = directory / f"{path.name}.tmp-{uuid.uuid4().hex[:8]}"
     try:
-        temporary.mkdir(parents=True)
+        make_directory(directory)
+        temporary.mkdir()
         names = sorted(tensors)
         tf.raw_ops.SaveV2(
             prefix=str(temporary / _PREFIX),
@@ -97,13 +99,27 @@ def write(
         sync(directory)
     except (OSError, tf.errors.OpError) as error:
         shutil.rmtree(temporary, ignore_errors=True)
-        raise UserError(
-            errors.IO_ERROR,
-            f"saving step {step} failed: {error}",
-            path,
-            "free some space; the same command goes on from the commit before",
-        ) from error
-    return verify(path)
+        raise _failed(path, f"saving step {step} failed: {error}") from error
+    try:
+        return verify(path)
+    except ValueError as error:
+        raise _failed(path, f"step {step} does not read back as written: {error}") from error
+
+
+def _same_or_refuse(path: pathlib.Path, tensors: Mapping[str, np.ndarray]) -> Commit:
+    """A step is never written twice: what is there must be what would be written."""
+    try:
+        there = verify(path)
+    except ValueError as error:
+        raise _failed(path, f"something else is in the place of the commit: {error}") from error
+    if there.manifest["digest"] != digest_of(tensors):
+        raise _failed(path, "another state is committed under this step")
+    return there
+
+
+def _failed(path: pathlib.Path, what: str) -> UserError:
+    remedy = "see that the disk has room and can be written; the same command goes on"
+    return UserError(errors.IO_ERROR, what, path, remedy)
 
 
 def _refuse_non_finite(tensors: Mapping[str, np.ndarray], step: int) -> None:
@@ -114,7 +130,7 @@ def _refuse_non_finite(tensors: Mapping[str, np.ndarray], step: int) -> None:
                 errors.NUMERICAL,
                 f"{name} is not finite, so step {step} is not saved",
                 f"step {step}",
-                "lower --learning_rate or lengthen --warmup; the last commit is unharmed",
+                "start anew in another --model_dir with a lower --learning_rate or more --warmup",
             )
 
 
@@ -152,15 +168,15 @@ def _verify(path: pathlib.Path) -> Commit:
             if size != expected["bytes"] or sha256_of(path / name) != expected["sha256"]:
                 raise ValueError(f"{name} fails its checksum")
         except OSError as error:
-            raise ValueError(f"{name}: {error.strerror}") from error
+            raise _unreadable(path / name, error) from error
     return Commit(path, manifest["step"], manifest)
 
 
 def _sealed(manifest: dict) -> str:
     """The manifest's text: one line of canonical JSON a field, and their sha256 at the end."""
-    body = json.dumps(manifest, indent=1, ensure_ascii=False, allow_nan=False)
+    body = json.dumps(manifest, indent=1, allow_nan=False)
     seal = hashlib.sha256(body.encode()).hexdigest()
-    return json.dumps({**manifest, "seal": seal}, indent=1, ensure_ascii=False) + "\n"
+    return json.dumps({**manifest, "seal": seal}, indent=1) + "\n"
 
 
 def _read_manifest(path: pathlib.Path) -> str:
@@ -169,7 +185,15 @@ def _read_manifest(path: pathlib.Path) -> str:
             raise ValueError(f"{MANIFEST} is larger than {_MAX_MANIFEST_BYTES} bytes")
         return (path / MANIFEST).read_bytes().decode()  # no line end is translated
     except OSError as error:
-        raise ValueError(f"{MANIFEST}: {error.strerror}") from error
+        raise _unreadable(path / MANIFEST, error) from error
+
+
+def _unreadable(path: pathlib.Path, error: OSError) -> Exception:
+    """A missing file or a bad disk is damage; anything else says nothing about the commit."""
+    if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EIO):
+        return ValueError(f"{path.name}: {error.strerror}")
+    what = f"the commit cannot be read: {error.strerror}"
+    return UserError(errors.IO_ERROR, what, path, "mend that; nothing was changed")
 
 
 def commits(directory: pathlib.Path) -> list[pathlib.Path]:
@@ -230,22 +254,21 @@ def find(path: str | os.PathLike) -> Commit:
             return commit
     raise UserError(
         errors.MISSING_INPUT,
-        "there is no commit" if path.is_dir() else "no such directory",
+        "there is no commit" if path.is_dir() else "it is no directory that exists",
         path,
         "give --checkpoint=MODEL_DIR or one of its checkpoints/step_…",
     )
 
 
-def sweep(directory: pathlib.Path, keep: int) -> Iterator[pathlib.Path]:
+def sweep(directory: pathlib.Path, keep: int) -> None:
     """Removes all but the `keep` newest commits, and what an interrupted run left half done.
 
-    To be called by the one writer of a directory, after a commit has verified. Yields what
-    is removed. Each goes by a rename first, so that nothing half deleted looks like a commit.
+    To be called by the one writer of a directory, after a commit has verified. Each goes by a
+    rename first, so that nothing half deleted looks like a commit.
     """
     for path in commits(directory)[keep:]:
         trash = path.with_name(f"{path.name}.trash-{uuid.uuid4().hex[:8]}")
         os.rename(path, trash)
-        yield path
     if directory.is_dir():
         for path in directory.iterdir():
             if re.fullmatch(r"step_\d+\.(tmp|trash)-[0-9a-f]{8}", path.name):

@@ -1,6 +1,9 @@
 """Puts the tensors of a commit into variables, all of them, or explains why not."""
 
-from collections.abc import Mapping
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
 
 import tensorflow as tf
 
@@ -21,18 +24,27 @@ def restore(commit: Commit, variables: Mapping[str, tf.Variable], prefix: str = 
       UserError: 78, with a table, unless names, shapes and dtypes agree both ways. Nothing
         is assigned then.
     """
-    reader = tf.train.load_checkpoint(commit.variables)
-    dtypes = reader.get_variable_to_dtype_map()
-    saved = {
-        name: (tuple(shape), dtypes[name].name)
-        for name, shape in reader.get_variable_to_shape_map().items()
-        if name.startswith(prefix)
-    }
-    wanted = {name: (tuple(v.shape), v.dtype.name) for name, v in variables.items()}
-    if saved != wanted:
-        raise _mismatch(commit, saved, wanted)
-    for name, variable in variables.items():
-        variable.assign(reader.get_tensor(name))
+    with _reader(commit) as reader:
+        dtypes = reader.get_variable_to_dtype_map()
+        saved = {
+            name: (tuple(shape), dtypes[name].name)
+            for name, shape in reader.get_variable_to_shape_map().items()
+            if name.startswith(prefix)
+        }
+        wanted = {name: (tuple(v.shape), v.dtype.name) for name, v in variables.items()}
+        if saved != wanted:
+            raise _mismatch(commit, saved, wanted)
+        for name, variable in variables.items():
+            variable.assign(reader.get_tensor(name))
+
+
+@contextlib.contextmanager
+def _reader(commit: Commit) -> Iterator:
+    """TensorFlow's reader takes a path for a pattern, so it gets one without brackets."""
+    with tempfile.TemporaryDirectory() as folder:
+        alias = os.path.join(folder, "commit")
+        os.symlink(commit.path.resolve(), alias, target_is_directory=True)
+        yield tf.train.load_checkpoint(os.path.join(alias, os.path.basename(commit.variables)))
 
 
 def _mismatch(commit: Commit, saved: dict, wanted: dict) -> UserError:

@@ -72,3 +72,16 @@ def make_strategy(request: DeviceRequest) -> "tf.distribute.Strategy":
             )
         devices = [present[i] for i in wanted]
     return tf.distribute.MirroredStrategy(devices)
+
+
+def describe_devices(strategy: "tf.distribute.Strategy") -> str:
+    """Number and kind of a strategy's devices, such as "2 x CPU" or "8 x NVIDIA H100"."""
+    import tensorflow as tf
+
+    kind = strategy.extended.worker_devices[0].split(":")[-2]
+    if kind == "GPU":
+        details = tf.config.experimental.get_device_details(
+            tf.config.list_physical_devices(kind)[0]
+        )
+        kind = details.get("device_name", kind)
+    return f"{strategy.num_replicas_in_sync} x {kind}"

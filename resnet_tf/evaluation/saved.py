@@ -23,7 +23,7 @@ class SavedModel:
     Attributes:
       model: images to logits.
       preprocess: pixels uint8 `[N, height, width, channels]` to the network's input.
-      height, width: of the pictures.
+      height, width, channels: of the pictures.
       classes: names by label.
     """
 
@@ -31,6 +31,7 @@ class SavedModel:
     preprocess: Callable[[tf.Tensor], tf.Tensor]
     height: int
     width: int
+    channels: int
     classes: tuple[str, ...]
 
 
@@ -43,12 +44,21 @@ def load(commit: Commit) -> SavedModel:
       UserError: 78 where variables and commit disagree.
     """
     architecture, pixels = commit.manifest["architecture"], commit.manifest["preprocessing"]
-    model = models.create(
-        architecture["model"],
-        num_classes=architecture["num_classes"],
-        channels=pixels["channels"],
-        **architecture["options"],
-    )
+    try:
+        model = models.create(
+            architecture["model"],
+            num_classes=architecture["num_classes"],
+            channels=pixels["channels"],
+            **architecture["options"],
+        )
+    except (ValueError, TypeError) as error:
+        made_by = commit.manifest["environment"]["resnet_tf"]
+        raise UserError(
+            errors.MISMATCH,
+            f"this version cannot build the network of the commit: {error}",
+            commit.path,
+            f"evaluate it with resnet_tf {made_by}, which made it",
+        ) from error
     variables = {f"model/{name}": v for name, v in named_variables(model).items()}
     checkpoint.restore(commit, variables, prefix="model/")
     return SavedModel(
@@ -58,6 +68,7 @@ def load(commit: Commit) -> SavedModel:
         ),
         height=pixels["height"],
         width=pixels["width"],
+        channels=pixels["channels"],
         classes=tuple(commit.manifest["classes"]),
     )
 
@@ -101,9 +112,9 @@ def evaluate_checkpoint(
     strategy = make_strategy(devices)
     with strategy.scope():
         saved = load(commit)
-    reader = input.MemoryReader(manifest, split, saved.height, saved.width)
+    reader = input.MemoryReader(manifest, split, saved.height, saved.width, saved.channels)
     evaluate = make_evaluation(strategy, saved.model, saved.preprocess)
-    console = Console(-(-reader.records // batch_size), unit="batch")
+    console = Console(-(-reader.records // min(batch_size, reader.records)), unit="batch")
     try:
         result = evaluate(reader, batch_size, lambda done, of: console.advance_to(done))
     finally:

@@ -12,6 +12,7 @@ import mmap
 import os
 import pathlib
 import struct
+import tempfile
 import zipfile
 
 import numpy as np
@@ -94,7 +95,10 @@ def _guess(start: bytes) -> str:
 def cache_directory() -> pathlib.Path:
     """Where derived files are kept; may be deleted at any time."""
     default = os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "resnet_tf")
-    return pathlib.Path(os.environ.get("RESNET_TF_CACHE") or default).expanduser()
+    try:
+        return pathlib.Path(os.environ.get("RESNET_TF_CACHE") or default).expanduser()
+    except RuntimeError:  # a user without a home
+        return pathlib.Path(tempfile.gettempdir(), "resnet_tf")
 
 
 def _cache_path(paths: list[pathlib.Path]) -> pathlib.Path:

@@ -86,6 +86,13 @@ class Manifest:
             if path.stat().st_size > _MAX_BYTES:
                 raise ValueError(f"larger than {_MAX_BYTES} bytes")
             return cls._from_json(directory, json.loads(path.read_text(encoding="utf-8")))
+        except OSError as error:
+            raise UserError(
+                errors.MISSING_INPUT,
+                f"cannot read the manifest: {error.strerror}",
+                path,
+                "see that the file can be read",
+            ) from error
         except _MALFORMED as error:
             what = f"missing field {error}" if isinstance(error, KeyError) else error
             raise UserError(
@@ -106,8 +113,8 @@ class Manifest:
             directory=directory,
             name=str(fields["name"]),
             licence=str(fields["licence"]),
-            classes=tuple(str(name) for name in fields["classes"]),
-            label_offset=int(fields["label_offset"]),
+            classes=tuple(str(name) for name in _typed(fields, "classes", list)),
+            label_offset=_typed(fields, "label_offset", int),
             height=image["height"],
             width=image["width"],
             channels=int(image["channels"]),
@@ -122,6 +129,8 @@ class Manifest:
         return manifest
 
     def _check(self) -> None:
+        for name in self.classes:
+            name.encode()  # a name that is not UTF-8 cannot be written on
         if not self.classes or len(set(self.classes)) != len(self.classes):
             raise ValueError("classes must be distinct names, at least one")
         if self.channels not in (1, 3):
@@ -235,3 +244,10 @@ class Manifest:
             [(s.records, s.sha256) for s in self.shards(split)],
         ]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _typed(fields: dict, name: str, kind: type):
+    value = fields[name]
+    if not isinstance(value, kind):
+        raise ValueError(f"{name} must be of type {kind.__name__}, got {value!r}")
+    return value

@@ -1,10 +1,13 @@
 """The memory reader: a small data set, decoded once to uint8 and kept."""
 
+import math
+
 import numpy as np
 import tensorflow as tf
 
 from resnet_tf import errors
 from resnet_tf.errors import UserError
+from resnet_tf.files import sha256_of
 from resnet_tf.input import index, records
 from resnet_tf.input.images import decode_and_fit
 from resnet_tf.input.manifest import Manifest
@@ -19,6 +22,7 @@ class MemoryReader:
       manifest: of the data set.
       split: name of the split.
       height, width: size of the pictures in memory; others are resized once, here.
+      channels: 1 or 3, to which the decoder converts; by default the manifest's.
 
     Attributes:
       images: uint8 `[n, height, width, channels]`.
@@ -29,13 +33,16 @@ class MemoryReader:
         pictures would not fit in memory.
     """
 
-    def __init__(self, manifest: Manifest, split: str, height: int, width: int):
+    def __init__(
+        self, manifest: Manifest, split: str, height: int, width: int, channels: int | None = None
+    ):
+        shape = (height, width, channels or manifest.channels)
         self.records = manifest.records(split)
-        _check_size(manifest, split, self.records * height * width * manifest.channels)
+        _check_size(manifest, split, self.records * math.prod(shape))
         encoded, labels = _read_records(manifest, split)
         # Kept on the host: a batch is gathered there and only the batch goes to a device.
         with tf.device("CPU:0"):
-            self.images = tf.constant(_decode(manifest, split, encoded, height, width))
+            self.images = tf.constant(_decode(manifest, split, encoded, shape))
             self.labels = tf.constant(labels, tf.int64)
 
     def gather(self, record_ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -57,7 +64,7 @@ def _check_size(manifest: Manifest, split: str, size: int) -> None:
 def _read_records(manifest: Manifest, split: str) -> tuple[list[bytes], list[int]]:
     encoded, labels = [], []
     where = index.build(manifest, split)
-    for path in manifest.paths(split):
+    for path, shard in zip(manifest.paths(split), manifest.shards(split)):
         for serialized in _payloads(path):
             try:
                 picture, label = records.decode(serialized)
@@ -68,6 +75,14 @@ def _read_records(manifest: Manifest, split: str) -> tuple[list[bytes], list[int
                 raise _bad_record(manifest, split, where, len(encoded), error) from error
             encoded.append(picture)
             labels.append(label)
+        # Every record may be sound and the shard another one all the same.
+        if sha256_of(path) != shard.sha256:
+            raise UserError(
+                errors.BAD_DATA,
+                "the shard is not the one that its manifest describes (sha256 differs)",
+                path,
+                "restore the file, or prepare the data again",
+            )
     return encoded, labels
 
 
@@ -100,11 +115,11 @@ def _damaged(path, first: int) -> str:
     return f"record {position}"
 
 
-def _decode(manifest: Manifest, split: str, encoded: list[bytes], height: int, width: int):
-    images = np.empty((len(encoded), height, width, manifest.channels), np.uint8)
+def _decode(manifest: Manifest, split: str, encoded: list[bytes], shape: tuple[int, int, int]):
+    images = np.empty((len(encoded), *shape), np.uint8)
     dataset = tf.data.Dataset.from_tensor_slices(tf.constant(encoded))
     dataset = dataset.map(
-        lambda picture: decode_and_fit(picture, height, width, manifest.channels),
+        lambda picture: decode_and_fit(picture, *shape),
         num_parallel_calls=tf.data.AUTOTUNE,
     ).batch(256)
     done = 0
@@ -113,16 +128,16 @@ def _decode(manifest: Manifest, split: str, encoded: list[bytes], height: int, w
             images[done : done + len(batch)] = batch
             done += len(batch)
     except tf.errors.InvalidArgumentError as error:
-        raise _bad_picture(manifest, split, encoded, done, height, width) from error
+        raise _bad_picture(manifest, split, encoded, done, shape) from error
     return images
 
 
-def _bad_picture(manifest, split, encoded, first, height, width) -> UserError:
+def _bad_picture(manifest, split, encoded, first, shape) -> UserError:
     """Finds the picture that would not decode, from the first of the failing batch on."""
     record = first
     for picture in encoded[first:]:
         try:
-            decode_and_fit(tf.constant(picture), height, width, manifest.channels)
+            decode_and_fit(tf.constant(picture), *shape)
         except tf.errors.InvalidArgumentError:
             break
         record += 1

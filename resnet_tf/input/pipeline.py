@@ -70,14 +70,15 @@ def evaluation_batches(
     Args:
       strategy: whose replicas are fed.
       reader: of the split.
-      batch_size: over all replicas; rounded up to a multiple of their number.
+      batch_size: over all replicas, at most the number of records; rounded up to a multiple
+        of the replicas' number.
 
     Returns:
       A dataset of (images uint8 `[b, H, W, C]`, labels int64 `[b]`, weights int64 `[b]`, 1 or
       0), and the number of steps that it lasts.
     """
     replicas = strategy.num_replicas_in_sync
-    per_replica = -(-batch_size // replicas)
+    per_replica = -(-min(batch_size, reader.records) // replicas)
     steps = -(-reader.records // (per_replica * replicas))
 
     def batch(step, replica):

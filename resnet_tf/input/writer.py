@@ -193,6 +193,7 @@ def _finished_or_nothing(output: pathlib.Path):
     try:
         yield temporary
         os.replace(temporary, output)
+        sync(output.parent)
     except (OSError, tf.errors.OpError) as error:
         raise UserError(
             errors.IO_ERROR, f"writing failed: {error}", output, "free some space and start again"

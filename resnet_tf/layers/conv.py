@@ -44,8 +44,8 @@ class Conv2D(tf.Module):
             ("kernel_size", kernel_size),
             ("stride", stride),
         ):
-            if value < 1:
-                raise ValueError(f"{name} must be 1 or more, got {value!r}")
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name} must be an integer of 1 or more, got {value!r}")
         self.stride = stride
         self._padding = conv_padding(padding, kernel_size, stride)
         shape = (kernel_size, kernel_size, channels_in, channels_out)

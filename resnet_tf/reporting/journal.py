@@ -43,8 +43,11 @@ class Journal:
 
 def emit(event: dict) -> None:
     """One JSON line on stdout."""
-    sys.stdout.write(_line(event))
-    sys.stdout.flush()
+    try:
+        sys.stdout.write(_line(event))
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader has gone, as `head` does; the journal has it all
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def read(directory: pathlib.Path) -> list[dict]:

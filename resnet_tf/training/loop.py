@@ -14,6 +14,7 @@ from resnet_tf.checkpoint import Commit, commit
 from resnet_tf.config import Config
 from resnet_tf.distribution import DeviceRequest, make_strategy
 from resnet_tf.errors import UserError
+from resnet_tf.files import make_directory
 from resnet_tf.reporting import Console, Journal
 from resnet_tf.reporting import journal as journals
 from resnet_tf.training import resume
@@ -33,7 +34,7 @@ def train(config: Config) -> dict:
     """
     manifest = input.Manifest.load(config.data_dir)
     # The lock on the model directory is taken here, and given back at the end.
-    resumed = resume.choose(config, reporting.say)
+    resumed, damaged = resume.choose(config)
     run = build(config, make_strategy(DeviceRequest.parse(config.devices)), manifest)
     if resumed:
         resume.refuse_mismatch(resumed, config, run.describe, run.total_steps)
@@ -44,6 +45,7 @@ def train(config: Config) -> dict:
             return finished
         if reason := resume.inexact(resumed, run.describe):
             reporting.say(f"not bit-exact from here on: {reason}")
+        resume.set_aside(damaged, resumed, reporting.say)
     journal = _open_journal(run, resumed)
     try:
         return _train(run, resumed, journal)
@@ -101,7 +103,7 @@ def _refuse_non_finite(health: dict, first: int, run: Run, saved: Commit | None)
         f"loss or gradient is not finite at step {first + i + 1} (loss {health['loss'][i]},"
         f" gradient norm {health['gradient_norm'][i]}, rate {health['learning_rate'][i]:.6g})",
         run.config.model_dir,
-        f"lower --learning_rate or lengthen --warmup; {kept}",
+        f"start anew in another --model_dir with a lower --learning_rate or more --warmup; {kept}",
     )
 
 
@@ -111,20 +113,23 @@ def _log(meter: Meter, step: int, run: Run, journal: Journal, console: Console) 
     journal.write("train", step=step, epoch=round(epoch, 4), **numbers)
     rate = numbers["images_per_second"]
     left = (run.total_steps - step) * run.config.batch_size / rate if rate else None
+    speed = {"img/s": f"{rate:,.0f}", "input wait": f"{numbers['input_wait_share']:.1%}"}
     console.report(
         step,
         left,
         loss=f"{numbers['loss']:.4f}",
         top1=f"{numbers['top1']:.2%}",
-        **{"img/s": f"{rate:,.0f}", "input wait": f"{numbers['input_wait_share']:.1%}"},
+        **(speed if rate else {}),  # the first call traces, and is not timed
     )
 
 
 def _save(run: Run, step: int, journal: Journal) -> Commit:
     begin = time.perf_counter()
     saved = run.save(step)
-    for _ in commit.sweep(run.commits, run.config.keep):
-        pass
+    try:
+        commit.sweep(run.commits, run.config.keep)
+    except OSError as error:
+        reporting.say(f"an old commit could not be removed: {error}")
     seconds = round(time.perf_counter() - begin, 3)
     journal.write("save", step=step, checkpoint=str(saved.path), seconds=seconds)
     return saved
@@ -158,11 +163,11 @@ def _report(run: Run, saved: Commit, evaluated: dict, meter: Meter, journal: Jou
 def _open_journal(run: Run, resumed: Commit | None) -> Journal:
     model_dir = pathlib.Path(run.config.model_dir)
     try:
-        model_dir.mkdir(parents=True, exist_ok=True)
+        make_directory(model_dir)
         journal = Journal(model_dir, resumed.step if resumed else 0)
     except OSError as error:
         raise UserError(
-            errors.CANNOT_CREATE,
+            errors.NOT_WRITABLE if model_dir.is_dir() else errors.CANNOT_CREATE,
             f"cannot write in the model directory: {error.strerror}",
             model_dir,
             "give another --model_dir",
@@ -178,7 +183,8 @@ def _finished(run: Run, resumed: Commit) -> dict | None:
     if resumed.step < run.total_steps:
         return None
     for event in reversed(journals.read(pathlib.Path(run.config.model_dir))):
-        if event.get("event") == "done" and event.get("digest") == resumed.manifest["digest"]:
-            return event
-    # Killed between the last commit and the end: only the final evaluation is still to do.
+        done = event.get("event") == "done" and event.get("digest") == resumed.manifest["digest"]
+        if done and event["eval"]["split"] == run.config.eval_split:
+            return {**event, "checkpoint": str(resumed.path)}  # it may have been moved
+    # Killed before the end, or asked for another split: only the evaluation is to do.
     return None

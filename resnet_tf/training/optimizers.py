@@ -43,7 +43,7 @@ class SGD(tf.Module):
             name: tf.Variable(tf.zeros(variable.shape), trainable=False)
             for name, variable in trainable.items()
         }
-        self._pairs = {id(v): (v, self.slots[name]) for name, v in trainable.items()}
+        self._slot_of = {id(v): self.slots[name] for name, v in trainable.items()}
 
     def apply(
         self, gradients: list[tf.Tensor], variables: list[tf.Variable], rate: tf.Tensor
@@ -56,7 +56,7 @@ class SGD(tf.Module):
           rate: float32 scalar.
         """
         for gradient, variable in zip(gradients, variables, strict=True):
-            slot = self._pairs[id(variable)][1]
+            slot = self._slot_of[id(variable)]
             if self.weight_decay and id(variable) in self._decayed:
                 gradient = gradient + self.weight_decay * variable
             tf.raw_ops.ResourceApplyMomentum(

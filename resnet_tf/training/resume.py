@@ -13,33 +13,37 @@
 """
 
 import pathlib
+from collections.abc import Callable
 
 from resnet_tf import checkpoint, errors
 from resnet_tf.checkpoint import Commit, commit
 from resnet_tf.config import Config
 from resnet_tf.errors import UserError
 
+Damaged = list[tuple[pathlib.Path, str]]
 
-def choose(config: Config, say) -> Commit | None:
-    """The commit to resume from; None where the directory holds none.
 
-    Nothing is changed on disk but the names of damaged commits.
+def choose(config: Config) -> tuple[Commit | None, Damaged]:
+    """The commit to resume from, None where there is none, and newer ones that are damaged.
 
     Raises:
-      UserError: 78 where nothing verifies, 73 where the directory is a file.
+      UserError: 78 where nothing verifies, 73 where a file is in the place of a directory.
     """
     model_dir = pathlib.Path(config.model_dir)
-    if model_dir.exists() and not model_dir.is_dir():
-        raise UserError(
-            errors.CANNOT_CREATE, "the model directory is a file", model_dir, "give --model_dir"
-        )
-    damaged = []
-    chosen = checkpoint.newest(model_dir / "checkpoints", damaged)
+    for directory in (model_dir, model_dir / "checkpoints"):
+        if directory.exists() and not directory.is_dir():
+            what = f"the {'model' if directory == model_dir else 'commits'} directory is a file"
+            raise UserError(errors.CANNOT_CREATE, what, directory, "give another --model_dir")
+    damaged: Damaged = []
+    return checkpoint.newest(model_dir / "checkpoints", damaged), damaged
+
+
+def set_aside(damaged: Damaged, chosen: Commit, say: Callable[[str], None]) -> None:
+    """Renames damaged commits, once it is certain that training goes on from `chosen`."""
     for path, reason in damaged:
         aside = commit.set_aside(path)
         say(f"{path.name} is damaged ({reason}); kept as {aside.name}, going on from"
             f" {chosen.path.name}")  # fmt: skip
-    return chosen
 
 
 def refuse_mismatch(chosen: Commit, config: Config, describe: dict, total_steps: int) -> None:
@@ -59,6 +63,12 @@ def refuse_mismatch(chosen: Commit, config: Config, describe: dict, total_steps:
         )
         remedy = f"give --model={then['model']} with its options, or another --model_dir"
         raise _mismatch(chosen, f"the run here has {difference}", remedy)
+    changes = Config.from_json(saved["config"]).changes(config)
+    if changes:
+        difference = ", ".join(f"--{k}={old} and not {new}" for k, (old, new) in changes.items())
+        raise _mismatch(
+            chosen, f"the run here has {difference}", "give its flags, or another --model_dir"
+        )
     same_data = (
         all(saved[key] == describe[key] for key in ("classes", "preprocessing"))
         and saved["data"]["fingerprint"] == describe["data"]["fingerprint"]
@@ -66,12 +76,6 @@ def refuse_mismatch(chosen: Commit, config: Config, describe: dict, total_steps:
     if not same_data:
         remedy = f"give --data_dir={saved['data']['directory']}, or another --model_dir"
         raise _mismatch(chosen, "the run here was trained on other data", remedy)
-    changes = Config.from_json(saved["config"]).changes(config)
-    if changes:
-        difference = ", ".join(f"--{k}={old} and not {new}" for k, (old, new) in changes.items())
-        raise _mismatch(
-            chosen, f"the run here has {difference}", "give its flags, or another --model_dir"
-        )
     if chosen.step > total_steps:
         raise UserError(
             errors.BAD_FLAGS,

@@ -10,6 +10,7 @@ import tensorflow as tf
 from resnet_tf import checkpoint, durations, errors, input, models, runtime
 from resnet_tf.checkpoint import Commit
 from resnet_tf.config import Config, bad_flag
+from resnet_tf.distribution import describe_devices
 from resnet_tf.errors import UserError
 from resnet_tf.evaluation import make_evaluation
 from resnet_tf.layers import named_variables
@@ -70,6 +71,8 @@ def build(config: Config, strategy: tf.distribute.Strategy, manifest: input.Mani
         rule = f"must be a multiple of the {strategy.num_replicas_in_sync} devices"
         raise bad_flag("batch_size", rule, config.batch_size)
     height, width = _image_size(config, manifest)
+    if config.pad >= min(height, width):
+        raise bad_flag("pad", f"must be below the pictures' size, {height}x{width}", config.pad)
     total_steps = config.total_steps(manifest.records(config.train_split))
     schedule = _schedule(config, manifest.records(config.train_split), total_steps)
     with strategy.scope():
@@ -108,9 +111,7 @@ def build(config: Config, strategy: tf.distribute.Strategy, manifest: input.Mani
             augmentation=input.Augmentation(config.pad, config.flip),
             first_step=first_step,
         ),
-        evaluate=functools.partial(
-            evaluate, held_out, min(config.eval_batch_size or config.batch_size, held_out.records)
-        ),
+        evaluate=functools.partial(evaluate, held_out, config.eval_batch_size or config.batch_size),
     )
 
 
@@ -123,19 +124,21 @@ def _image_size(config: Config, manifest: input.Manifest) -> tuple[int, int]:
 
 
 def _schedule(config: Config, records: int, total_steps: int) -> schedules.Schedule:
-    to_steps = functools.partial(
-        durations.to_steps,
-        batch_size=config.batch_size,
-        records=records,
-        total_steps=total_steps,
-    )
-    warmup, rate = to_steps(config.warmup), config.learning_rate
+    def to_steps(name: str, text: str) -> int:
+        try:
+            return durations.to_steps(
+                text, batch_size=config.batch_size, records=records, total_steps=total_steps
+            )
+        except ValueError as error:
+            raise bad_flag(name, str(error)) from error
+
+    warmup, rate = to_steps("warmup", config.warmup), config.learning_rate
     if config.schedule == "constant":
         main = schedules.constant(rate)
     elif config.schedule == "cosine":
         main = schedules.cosine(rate, warmup, total_steps)
     else:
-        boundaries = [to_steps(text) for text in config.boundaries]
+        boundaries = [to_steps("boundaries", text) for text in config.boundaries]
         try:
             main = schedules.piecewise(rate, boundaries, config.factors)
         except ValueError as error:
@@ -153,7 +156,7 @@ def _model(config: Config, manifest: input.Manifest) -> models.Classifier:
             sync_batch_norm=config.sync_batch_norm,
             **config.model_options,
         )
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, tf.errors.OpError) as error:
         raise UserError(
             errors.BAD_FLAGS,
             f"cannot build {config.model}: {error}",
@@ -197,5 +200,5 @@ def _describe(
             "eval_split": config.eval_split,
             "fingerprint": manifest.fingerprint(config.train_split),
         },
-        "environment": {**runtime.describe(), "replicas": strategy.num_replicas_in_sync},
+        "environment": {**runtime.describe(), "devices": describe_devices(strategy)},
     }

@@ -50,9 +50,9 @@ def reseal(path, change):
     manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
     del manifest["seal"]
     change(manifest)
-    body = json.dumps(manifest, indent=1, ensure_ascii=False)
+    body = json.dumps(manifest, indent=1)
     manifest["seal"] = hashlib.sha256(body.encode()).hexdigest()
-    text = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
+    text = json.dumps(manifest, indent=1) + "\n"
     (path / "manifest.json").write_text(text, encoding="utf-8")
 
 
@@ -266,8 +266,9 @@ def test_a_step_is_never_written_twice(tmp_path):
     (first,) = write_steps(tmp_path, 3)
     files = [first.path, *first.path.iterdir()]
     before = [(path.stat().st_ino, path.stat().st_mtime_ns) for path in files]
-    again = write(tmp_path, 3, tensors(99), {"classes": []})
-    assert again == first
+    assert write(tmp_path, 3, tensors(3), {"classes": []}) == first
+    with pytest.raises(UserError, match="ERROR 74: another state is committed under this step"):
+        write(tmp_path, 3, tensors(99), {"classes": []})
     assert [(path.stat().st_ino, path.stat().st_mtime_ns) for path in files] == before
     assert names(tmp_path) == ["step_000000003"]
 
@@ -342,7 +343,7 @@ def test_kill_at_any_stage_leaves_the_earlier_commit_newest(tmp_path, monkeypatc
     assert newest(tmp_path, found) == earlier
     assert found == []
     (later,) = write_steps(tmp_path, 2)
-    list(sweep(tmp_path, keep=3))
+    sweep(tmp_path, keep=3)
     assert names(tmp_path) == ["step_000000001", "step_000000002"]
     assert newest(tmp_path, []) == later
 
@@ -450,7 +451,7 @@ def find_refused(path, code, text):
 
 def test_find_nothing(tmp_path):
     find_refused(tmp_path, 66, "there is no commit")
-    find_refused(tmp_path / "none", 66, "no such directory")
+    find_refused(tmp_path / "none", 66, "it is no directory that exists")
     find_refused(tmp_path / "step_000000001", 66, "manifest.json: No such file or directory")
 
 
@@ -473,10 +474,10 @@ def test_find_in_a_directory_of_damaged_commits(tmp_path):
 
 
 def test_sweep_keeps_the_newest(tmp_path):
-    paths = [written.path for written in write_steps(tmp_path, 1, 2, 10, 100)]
-    assert list(sweep(tmp_path, keep=2)) == [paths[1], paths[0]]
+    write_steps(tmp_path, 1, 2, 10, 100)
+    sweep(tmp_path, keep=2)
     assert names(tmp_path) == ["step_000000010", "step_000000100"]
-    assert list(sweep(tmp_path, keep=2)) == []
+    sweep(tmp_path, keep=2)
 
 
 def test_sweep_removes_what_is_half_done_and_leaves_strangers(tmp_path):
@@ -493,23 +494,24 @@ def test_sweep_removes_what_is_half_done_and_leaves_strangers(tmp_path):
     for name in (*removed, *strangers):
         (tmp_path / name).mkdir()
         (tmp_path / name / "file").write_text("content")
-    assert list(sweep(tmp_path, keep=1)) == []
+    sweep(tmp_path, keep=1)
     assert names(tmp_path) == sorted(["step_000000001", *strangers])
 
 
 def test_sweep_of_no_directory(tmp_path):
-    assert list(sweep(tmp_path / "none", keep=1)) == []
+    sweep(tmp_path / "none", keep=1)
+    assert not (tmp_path / "none").exists()
 
 
 def test_sweep_killed_between_rename_and_removal_is_finished_by_the_next(tmp_path, monkeypatch):
     write_steps(tmp_path, 1, 2)
     monkeypatch.setattr(commits_module.shutil, "rmtree", raising(Killed))
     with pytest.raises(Killed):
-        list(sweep(tmp_path, keep=1))
+        sweep(tmp_path, keep=1)
     monkeypatch.undo()
     assert newest(tmp_path, []).step == 2
     assert len(names(tmp_path)) == 2  # one of them is trash
-    list(sweep(tmp_path, keep=1))
+    sweep(tmp_path, keep=1)
     assert names(tmp_path) == ["step_000000002"]
 
 
@@ -525,3 +527,23 @@ def test_set_aside_loses_nothing_and_frees_the_step(tmp_path):
     assert found == []
     assert write(tmp_path, 2, tensors(2), FIELDS) == two
     assert aside.is_dir()
+
+
+def test_a_file_in_the_place_of_a_commit_is_an_error_of_the_disk(tmp_path):
+    (tmp_path / "step_000000003").write_text("mine")
+    with pytest.raises(UserError, match="ERROR 74: something else is in the place of the commit"):
+        write(tmp_path, 3, tensors(), FIELDS)
+    assert (tmp_path / "step_000000003").read_text() == "mine"
+
+
+def test_a_commit_that_cannot_be_read_for_another_reason_is_not_called_damaged(
+    tmp_path, monkeypatch
+):
+    write_steps(tmp_path, 1, 2)
+
+    def out_of_files(path):
+        raise OSError(errno.EMFILE, "Too many open files", str(path))
+
+    monkeypatch.setattr(commits_module, "sha256_of", out_of_files)
+    with pytest.raises(UserError, match="ERROR 74: the commit cannot be read: Too many open"):
+        checkpoint.newest(tmp_path, [])

@@ -1,5 +1,6 @@
 """The memory reader: pixels and labels as they were stored, and an error for every damage."""
 
+import dataclasses
 import hashlib
 
 import numpy as np
@@ -295,3 +296,18 @@ def test_size_is_refused_before_anything_is_allocated(tmp_path):
 def test_unknown_split(tmp_path):
     with pytest.raises(UserError, match="no split is called 'dev'"):
         MemoryReader(write(tmp_path, [record(png(noise(0)))]), "dev", 4, 5)
+
+
+def test_a_sound_shard_that_is_not_the_manifests_is_refused(tmp_path):
+    manifest = write(tmp_path, [record(png(noise(0)))])
+    (shard,) = manifest.shards("train")
+    other = (dataclasses.replace(shard, sha256="0" * 64),)
+    manifest = dataclasses.replace(manifest, splits={"train": other})
+    with pytest.raises(UserError, match=r"ERROR 65: the shard is not the one .*sha256 differs"):
+        MemoryReader(manifest, "train", 4, 5)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_decoder_gives_as_many_channels_as_the_network_takes(tmp_path, channels):
+    manifest = write(tmp_path, [record(png(noise(0)))])
+    assert MemoryReader(manifest, "train", 4, 5, channels).images.shape == (1, 4, 5, channels)

@@ -72,5 +72,5 @@ def test_another_padding_is_refused(padding):
 )  # fmt: skip
 def test_a_size_below_one_is_refused(sizes, name):
     *positional, stride = sizes
-    with pytest.raises(ValueError, match=f"{name} must be 1 or more, got 0"):
+    with pytest.raises(ValueError, match=f"{name} must be an integer of 1 or more, got 0"):
         make(*positional, stride=stride)

@@ -226,7 +226,8 @@ def test_stem_final_stage_and_head_are_put_together_as_the_family_says(name, opt
 @pytest.mark.parametrize("name, options, message", [
     ("cifar_resnet", {"depth": 9}, r"depth must be 6n \+ 2 with n of 1 or more, got 9"),
     ("cifar_resnet", {"depth": 2}, r"depth must be 6n \+ 2 with n of 1 or more, got 2"),
-    ("cifar_resnet", {"depth": 8, "width": 0}, "channels_out must be 1 or more, got 0"),
+    ("cifar_resnet", {"depth": 8, "width": 0}, "channels_out must be an integer of 1 or"),
+    ("cifar_resnet", {"depth": 8, "width": 4.5}, "channels_out must be an integer of 1 or more"),
     ("cifar_resnet", {"depth": 8, "shortcut": "C"}, "shortcut must be 'A' or 'B', got 'C'"),
     ("cifar_resnet_ordering", {"depth": 8, "ordering": "f"},
      "ordering must be one of a, b, c, d, d_v2, e, e_v2, got 'f'"),

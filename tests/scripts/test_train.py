@@ -41,7 +41,8 @@ def copy(directory, to):
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """A micro run from start to end, undisturbed."""
-    model_dir = tmp_path_factory.mktemp("runs") / "a run, undisturbed"
+    # Brackets: TensorFlow's own reader takes a path for a pattern.
+    model_dir = tmp_path_factory.mktemp("runs") / "a run [undisturbed] é"
     process = subprocess.run(
         [sys.executable, ROOT / "train.py", f"--model_dir={model_dir}", *MICRO],
         cwd=ROOT, capture_output=True, text=True, timeout=600,
@@ -135,8 +136,9 @@ def test_killed_before_the_final_evaluation_only_evaluates(finished, script, tmp
     ("--model_options=,--model=cifar_resnet20", 78, "model cifar_resnet and not cifar_resnet20"),
     ("--model_options=depth=14,width=4", 78, "options {'depth': 8, 'width': 4} and not"),
     ("--learning_rate=0.2", 78, "--learning_rate=0.1 and not 0.2"),
-    ("--image_size=16", 78, "trained on other data"),
-    ("--train_split=test", 78, "trained on other data"),
+    ("--image_size=16", 78, "--image_size=0 and not 16"),
+    ("--train_split=test", 78, "--train_split=train and not test"),
+    ("--data_dir=OTHER", 78, "trained on other data"),
 ])  # fmt: skip
 def test_what_is_not_the_same_run_is_refused(finished, script, tmp_path, damage, code, message):
     model_dir = copy(finished[0], tmp_path / "run")
@@ -144,6 +146,11 @@ def test_what_is_not_the_same_run_is_refused(finished, script, tmp_path, damage,
     if damage == "all":
         for manifest in model_dir.glob("checkpoints/*/manifest.json"):
             manifest.write_text("{}")
+    elif damage == "--data_dir=OTHER":
+        other = copy(ROOT / "data/digits", tmp_path / "data")
+        renamed = (other / "dataset.json").read_text().replace('"7",', '"seven",')
+        (other / "dataset.json").write_text(renamed)
+        flags.append(f"--data_dir={other}")
     else:
         flags += damage.replace(",--", " --").split()
     before = snapshot(model_dir)
@@ -177,9 +184,41 @@ def test_a_run_goes_on_with_another_number_of_devices_and_says_what_that_means(
     flags = [*MICRO, "--devices=cpu:2"]
     process = script("train.py", f"--model_dir={model_dir}", *flags)
     assert process.returncode == 0, process.stderr
-    assert "not bit-exact from here on: replicas 2 and not 1" in process.stderr
+    assert "not bit-exact from here on: devices 2 x CPU and not 1 x CPU" in process.stderr
     lines = events(process)
     assert lines[0]["step"] == 4 and lines[-1]["examples_seen"] == 96
+
+
+def test_how_the_work_is_cut_up_does_not_change_the_bits(finished, script, tmp_path):
+    (tmp_path / "flags").write_text("--steps_per_call=1\n--keep=1\n--eval_batch_size=50\n")
+    flags = [*MICRO, "--examples=96", "--save_every_steps=3", f"--flagfile={tmp_path}/flags"]
+    flags.remove("--steps=12")
+    process = script("train.py", f"--model_dir={tmp_path}/run", *flags)
+    assert process.returncode == 0, process.stderr
+    done, original = events(process)[-1], finished[1][-1]
+    assert (done["step"], done["digest"]) == (12, original["digest"])
+    assert done["eval"]["correct_top1"] == original["eval"]["correct_top1"]
+    assert len(list((tmp_path / "run/checkpoints").iterdir())) == 1
+
+
+def test_a_reader_of_stdout_that_goes_away_does_not_stop_the_run(tmp_path):
+    command = f"{sys.executable} train.py --model_dir={tmp_path}/run {' '.join(MICRO)} | head -n1"
+    process = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command], cwd=ROOT, capture_output=True, text=True
+    )
+    assert process.returncode == 0, process.stderr
+    assert json.loads(process.stdout)["event"] == "start"
+    assert '"done"' in (tmp_path / "run/journal.jsonl").read_text()
+
+
+def test_complete_but_asked_for_another_split_evaluates_that_one(finished, script, tmp_path):
+    model_dir = copy(finished[0], tmp_path / "moved")
+    process = script("train.py", f"--model_dir={model_dir}", *MICRO, "--eval_split=train")
+    done = events(process)[-1]
+    assert process.returncode == 0
+    assert done["eval"]["split"] == "train" and done["eval"]["examples"] == 1437
+    assert done["checkpoint"] == str(model_dir / "checkpoints/step_000000012")
+    assert done["digest"] == finished[1][-1]["digest"]
 
 
 BAD = [
@@ -198,6 +237,13 @@ BAD = [
     (["--data_dir=tests"], 66, "the data directory has no dataset.json | tests"),
     (["--model=vgg"], 64, "cannot build vgg: no network is called 'vgg'"),
     (["--model_options=depth=8,dept=3"], 64, "unexpected keyword argument 'dept'"),
+    (["--warmup=99999999999999999999"], 64, "warmup must be at most 2147483648 steps"),
+    (["--epochs=1e300"], 64, "epochs must give fewer steps"),
+    (["--seed=4294967296"], 64, "seed must be 2147483647 or less"),
+    (["--pad=8"], 64, "pad must be below the pictures' size, 8x8, got 8"),
+    (["--model_options=depth=8,width=4.5"], 64, "channels_out must be an integer"),
+    (["--data_dir=" + "x" * 300], 74, "File name too long"),
+    (["--data_dir=x\udcff"], 64, "--data_dir is not UTF-8"),
     (["--eval_split=val"], 64, "no split is called 'val'; there are test, train"),
     (["--schedule=step", "--boundaries=9,4", "--factors=1,1,1"], 64, "boundaries must rise"),
 ]
@@ -223,6 +269,13 @@ def test_a_model_directory_that_cannot_be_made_is_refused(script):
     process = script("train.py", "--model_dir=/proc/resnet_tf/run", *MICRO)
     assert process.returncode == 73
     assert "ERROR 73: cannot write in the model directory" in process.stderr
+
+
+def test_commits_that_are_a_file_are_refused_before_anything_is_done(script, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/checkpoints").write_text("mine")
+    process = script("train.py", f"--model_dir={tmp_path}/run", *MICRO)
+    assert process.returncode == 73 and "the commits directory is a file" in process.stderr
 
 
 def test_a_damaged_record_is_named_and_nothing_is_made(script, tmp_path):
@@ -310,7 +363,7 @@ def test_eval_of_one_commit_and_another_split(finished, script, tmp_path):
 @pytest.mark.parametrize("flags, code, message", [
     ([], 64, "no checkpoint is given"),
     (["--checkpoint=RUN", "--batch_size=0"], 64, "batch_size must be 1 or more, got 0"),
-    (["--checkpoint=/nonexistent"], 66, "no such directory | /nonexistent"),
+    (["--checkpoint=/nonexistent"], 66, "it is no directory that exists | /nonexistent"),
     (["--checkpoint=tests"], 66, "there is no commit | tests"),
     (["--checkpoint=RUN", "--data_dir=/nonexistent"], 66, "the data directory does not exist"),
     (["--checkpoint=RUN", "--data_dir=OTHER"], 78, "the data has 9 classes (0, 1, 2, …)"),
@@ -333,3 +386,15 @@ def test_eval_refuses(finished, script, tmp_path, flags, code, message):
     assert process.returncode == code
     assert process.stderr.startswith(f"ERROR {code}: ") and message in process.stderr
     assert process.stdout == "" and "Traceback" not in process.stderr
+
+
+def test_eval_decodes_other_data_to_the_channels_of_the_network(finished, script, tmp_path):
+    """Grey network, the same classes in colour: the decoder converts."""
+    other = copy(ROOT / "data/digits", tmp_path / "colour")
+    manifest = json.loads((other / "dataset.json").read_text())
+    manifest["image"]["channels"] = 3
+    manifest["mean"], manifest["std"] = manifest["mean"] * 3, manifest["std"] * 3
+    (other / "dataset.json").write_text(json.dumps(manifest))
+    process = script("eval.py", f"--checkpoint={finished[0]}", f"--data_dir={other}")
+    assert process.returncode == 0, process.stderr
+    assert events(process)[0]["correct_top1"] == finished[1][-1]["eval"]["correct_top1"]

@@ -28,10 +28,14 @@ class Reader:
         return tf.gather(self.images, ids), tf.gather(self.labels, ids)
 
 
-def start(strategy, sync=False, rate=0.05, depth=8, preprocess=None, weight_decay=0.0):
+PAPER = ("cifar_resnet", {})
+
+
+def start(strategy, sync=False, network=PAPER, preprocess=None, weight_decay=0.0):
+    name, options = network
     with strategy.scope():
         model = models.create(
-            "cifar_resnet", depth=depth, width=4, num_classes=4, sync_batch_norm=sync
+            name, depth=8, width=4, num_classes=4, sync_batch_norm=sync, **options
         )
         optimizer = SGD(model, nesterov=True, weight_decay=weight_decay)
         state = TrainingState(model, optimizer, tf.Variable(0, dtype=tf.int64, trainable=False))
@@ -39,7 +43,7 @@ def start(strategy, sync=False, rate=0.05, depth=8, preprocess=None, weight_deca
         input.normalize, mean=(127.0,) * 3, std=(60.0,) * 3
     )
     train = make_train_step(
-        strategy, state, batch_size=BATCH, schedule=schedules.constant(rate), preprocess=preprocess
+        strategy, state, batch_size=BATCH, schedule=schedules.constant(0.05), preprocess=preprocess
     )
     return state, train
 
@@ -101,11 +105,16 @@ def test_one_step_equals_a_step_written_out():
     assert health["finite"].numpy().tolist() == [True] and state.step.numpy() == 1
 
 
-@pytest.mark.parametrize("sync", [False, True])
-def test_two_replicas_train_as_one_where_statistics_are_synchronized(two_replicas, sync):
+@pytest.mark.parametrize("network, sync", [
+    (PAPER, False),
+    (PAPER, True),
+    (("cifar_resnet_ordering", {"ordering": "b"}), True),
+    (("cifar_resnet_ordering", {"ordering": "e"}), True),
+])  # fmt: skip
+def test_two_replicas_train_as_one_where_statistics_are_synchronized(two_replicas, network, sync):
     results = []
     for strategy in (ONE, two_replicas):
-        state, train = start(strategy, sync=sync)
+        state, train = start(strategy, sync=sync, network=network)
         health = train(batches(strategy), tf.constant(5))
         results.append((health["loss"].numpy(), values(state)))
     (loss_one, one), (loss_two, two) = results
