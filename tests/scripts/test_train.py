@@ -106,6 +106,21 @@ def test_killed_after_a_commit_and_run_again_ends_in_the_same_bits(finished, scr
     assert not list((tmp_path / "run/checkpoints").glob("*.tmp-*"))
 
 
+def test_interrupted_it_says_so_in_one_line(tmp_path):
+    command = [sys.executable, str(ROOT / "train.py"), f"--model_dir={tmp_path}/run", *MICRO[1:]]
+    process = subprocess.Popen(
+        [*command, "--steps=100000"], cwd=ROOT, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    for line in process.stdout:
+        if json.loads(line)["event"] == "save":
+            break
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate()
+    assert process.returncode == 130 and "Traceback" not in stderr
+    assert stderr.splitlines()[-1].startswith("ERROR 130: interrupted | Ctrl-C | ")
+
+
 def test_a_damaged_commit_is_set_aside_and_the_one_before_is_used(finished, script, tmp_path):
     model_dir = copy(finished[0], tmp_path / "run")
     data = model_dir / "checkpoints/step_000000012/variables.data-00000-of-00001"

@@ -1,0 +1,39 @@
+"""Decisions of the loop that need no training."""
+
+import types
+
+import pytest
+
+from resnet_tf.config import Config
+from resnet_tf.errors import UserError
+from resnet_tf.training import loop
+
+
+@pytest.mark.parametrize(
+    "step, total, expected",
+    [(0, 100, 5), (5, 100, 5), (18, 100, 2), (20, 100, 5), (28, 100, 2), (98, 99, 1)],
+)
+def test_a_call_ends_at_the_next_event_and_is_never_longer_than_asked(step, total, expected):
+    config = Config(
+        steps=100, steps_per_call=5, log_every_steps=20, save_every_steps=30, eval_every_steps=0
+    )
+    assert loop._steps_until_next_event(config, step, total) == expected
+
+
+def test_something_is_due_at_its_multiples_and_at_the_end():
+    assert [loop._due(step, 10, 25) for step in (9, 10, 20, 24, 25)] == [
+        False, True, True, False, True]  # fmt: skip
+    assert [loop._due(step, 0, 25) for step in (10, 25)] == [False, True]
+
+
+@pytest.mark.parametrize("exists, code", [(True, 77), (False, 73)])
+def test_a_directory_that_may_not_be_written_is_told_from_one_that_cannot_be_made(
+    tmp_path, monkeypatch, exists, code
+):
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(loop, "Journal" if exists else "make_directory", refuse)
+    run = types.SimpleNamespace(config=Config(steps=1, model_dir=str(tmp_path / "run")))
+    with pytest.raises(UserError, match=f"ERROR {code}: cannot write .* Permission denied"):
+        loop._open_journal(run, None)
