@@ -63,9 +63,8 @@ def make_train_step(
             tape.gradient(loss, variables), statistics.updates, loss, correct
         )
         norm = tf.linalg.global_norm(gradients)
-        finite = tf.reduce_all(
-            tf.math.is_finite(tf.stack([loss, norm, tf.linalg.global_norm(means)]))
-        )
+        sums = [tf.reduce_sum(mean) for mean in means]
+        finite = tf.reduce_all(tf.math.is_finite(tf.stack([loss, norm, *sums])))
 
         def update():
             state.optimizer.apply(gradients, variables, rate)

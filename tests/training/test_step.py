@@ -6,7 +6,7 @@ import references
 import tensorflow as tf
 
 from resnet_tf import input, models
-from resnet_tf.layers import named_variables
+from resnet_tf.layers import Conv2D, Dense, he_normal, named_variables
 from resnet_tf.training import schedules
 from resnet_tf.training.optimizers import SGD
 from resnet_tf.training.step import TrainingState, make_train_step
@@ -185,3 +185,24 @@ def test_a_step_that_is_not_finite_changes_nothing_on_any_replica(two_replicas, 
     assert train(iterator, tf.constant(1))["finite"].numpy().tolist() == [True]
     assert largest_difference(before, values(state)) > 0
     assert state.step.numpy() == 4
+
+
+def test_a_network_without_batch_norm_trains():
+    class Plain(models.Classifier):
+        def __init__(self):
+            super().__init__()
+            self.conv = Conv2D(3, 4, 3, init=he_normal(0))
+            self.head = Dense(4, 4, init=he_normal(1))
+
+        def features(self, images, training):
+            return {"final": tf.nn.relu(self.conv(images))}
+
+    model = Plain()
+    state = TrainingState(model, SGD(model), tf.Variable(0, dtype=tf.int64, trainable=False))
+    train = make_train_step(
+        ONE, state, batch_size=BATCH, schedule=schedules.constant(0.05),
+        preprocess=functools.partial(input.normalize, mean=(127.0,) * 3, std=(60.0,) * 3),
+    )  # fmt: skip
+    before = values(state)
+    assert train(batches(ONE), tf.constant(2))["finite"].numpy().all()
+    assert largest_difference(before, values(state)) > 0
