@@ -24,18 +24,20 @@ def build(name):
     return models.create(name, num_classes=10, seed=3, **OPTIONS.get(name, {}))
 
 
-def perturb(model):
+def perturb(model, branch_scale):
     """Batch norms far from the identity, so that a value in the wrong place shows."""
     for seed, (name, variable) in enumerate(named_variables(model).items()):
         if not name.endswith("kernel"):
             low, high = (0.5, 1.5) if name.endswith(("scale", "variance")) else (-0.2, 0.2)
-            variable.assign(references.ramp(variable.shape, low, high, seed))
+            scale = branch_scale if name.endswith("norm2/scale") else 1.0
+            variable.assign(scale * references.ramp(variable.shape, low, high, seed))
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_traces_once_saves_restores_and_runs_on_two_replicas(name, tmp_path, two_replicas):
     model = build(name)
-    perturb(model)
+    # Hundreds of branches of full size would overflow in inference.
+    perturb(model, branch_scale=0.1 if name in SLOW else 1.0)
 
     @tf.function
     def forward(images):
