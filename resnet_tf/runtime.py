@@ -5,9 +5,9 @@ Two kinds of settings, both made by `prepare` when the package is imported:
 * oneDNN. On CPUs without VNNI the official wheels leave it off; on, a training step
   is 2 to 2.5 times as fast. `TF_ENABLE_ONEDNN_OPTS` is set to 1 unless the user has
   set it. Say no with `TF_ENABLE_ONEDNN_OPTS=0`. Its primitives are kept from step to step
-  (5 % less CPU time); `TF_MKL_OPTIMIZE_PRIMITIVE_MEMUSE=1` says no to that.
+  (a few per cent less CPU time at best); `TF_MKL_OPTIMIZE_PRIMITIVE_MEMUSE=1` says no to that.
 * The allocator. glibc hands large freed blocks back to the kernel, which must zero
-  them again a step later. `mallopt` tells it to keep them (1.25 to 1.3 times as fast,
+  them again a step later. `mallopt` tells it to keep them (up to 1.3 times as fast on an older CPU,
   at the same peak memory). Say no with `RESNET_TF_MALLOPT=0`. On macOS and musl,
   which have no such `mallopt`, nothing happens.
 

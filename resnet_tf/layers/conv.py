@@ -56,6 +56,7 @@ class Conv2D(tf.Module):
         """float32 `[N, H, W, in]` to float32 `[N, H', W', out]`."""
         padding = self._padding
         if not isinstance(padding, str):
+            # On a CPU the gradient of a convolution with explicit padding is not oneDNN's.
             x, padding = tf.pad(x, padding), "VALID"
         y = tf.nn.conv2d(x, self.kernel, self.stride, padding)
         return y if self.bias is None else tf.nn.bias_add(y, self.bias)

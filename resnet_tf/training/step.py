@@ -50,7 +50,8 @@ def make_train_step(
       `train(iterator, count)`, for `count` steps (int32 scalar tensor) on batches of
       `input.training_batches`. It returns vectors with an entry a step: `loss`,
       `gradient_norm` and `learning_rate` (float32), `correct` (int64, of the batch),
-      `finite` (bool) and `input_wait` (float64, seconds that the step waited for its batch).
+      `finite` (bool) and `input_wait` (float64, seconds that the first replica waited for
+      its batch).
     """
     variables = state.model.trainable_variables
 
@@ -112,8 +113,8 @@ _HEALTH = {
 def _timed_next(strategy, iterator):
     """The next batch, and the seconds that the first replica waited for it (float64 scalar).
 
-    Of the first replica alone: to hear of the others' arrival it would have to wait for a
-    free thread, which on a busy CPU takes a whole step.
+    Where several logical CPUs share their threads, the clock may stop as late as a step
+    later, and the figure is then no measure of the input.
     """
     before = tf.timestamp()
     with tf.control_dependencies([before]):

@@ -547,3 +547,16 @@ def test_a_commit_that_cannot_be_read_for_another_reason_is_not_called_damaged(
     monkeypatch.setattr(commits_module, "sha256_of", out_of_files)
     with pytest.raises(UserError, match="ERROR 74: the commit cannot be read: Too many open"):
         checkpoint.newest(tmp_path, [])
+
+
+def test_a_commit_that_does_not_read_back_is_an_error_of_the_disk(tmp_path, monkeypatch):
+    write_steps(tmp_path, 1)
+
+    def unreadable(path):
+        raise ValueError("variables.index fails its checksum")
+
+    monkeypatch.setattr(commits_module, "verify", unreadable)
+    with pytest.raises(UserError, match="ERROR 74: step 2 does not read back as written"):
+        write(tmp_path, 2, tensors(), FIELDS)
+    monkeypatch.undo()
+    assert verify(tmp_path / "step_000000001").step == 1

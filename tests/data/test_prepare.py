@@ -154,7 +154,9 @@ def test_order_is_the_same_on_every_disk_where_numbers_are_equal(folder):
     assert folder._natural(pathlib.Path("a/01")) != folder._natural(pathlib.Path("a/1"))
 
 
-@pytest.mark.parametrize(("name", "split"), [("val", "validation"), ("validation", "validation")])
+@pytest.mark.parametrize(("name", "split"), [
+    ("val", "validation"), ("valid", "validation"), ("validation", "validation"),
+])  # fmt: skip
 def test_validation_folders(folder, tmp_path, name, split):
     draw_classes(tmp_path / "train", a=2)
     draw_classes(tmp_path / name, a=1)
@@ -166,6 +168,12 @@ def test_two_folders_of_one_split_are_refused(folder, tmp_path):
     for name in ("train", "val", "validation"):
         draw_classes(tmp_path / name, a=2)
     scan_refused(folder, tmp_path, 65, "val")
+
+
+def test_a_folder_beside_the_splits_is_not_passed_over(folder, tmp_path):
+    for name in ("train", "test", "holdout"):
+        draw_classes(tmp_path / name, a=2)
+    scan_refused(folder, tmp_path, 65, "there is holdout")
 
 
 def test_pictures_know_their_bytes_label_and_name(folder, tmp_path):

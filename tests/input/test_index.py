@@ -3,7 +3,9 @@
 import gzip
 import hashlib
 import os
+import pathlib
 import struct
+import tempfile
 
 import numpy as np
 import pytest
@@ -219,3 +221,11 @@ def test_cache_directory_follows_the_environment(tmp_path, monkeypatch):
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert index.cache_directory() == tmp_path / ".cache" / "resnet_tf"
+
+
+def test_a_user_without_a_home_has_a_cache_all_the_same(monkeypatch):
+    def homeless(path):
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(pathlib.Path, "expanduser", homeless)
+    assert index.cache_directory() == pathlib.Path(tempfile.gettempdir(), "resnet_tf")

@@ -220,6 +220,14 @@ def test_stem_final_stage_and_head_are_put_together_as_the_family_says(name, opt
     np.testing.assert_allclose(model(x, training=False).numpy(), logits, atol=1e-4)
 
 
+@pytest.mark.parametrize("size", [8, 9])
+def test_shortcut_a_is_a_strided_slice_and_a_pad_to_the_last_bit(size):
+    x = np.random.default_rng(0).normal(size=(2, size, size, 4)).astype(np.float32)
+    found = cifar_resnet.PaddedShortcut(4, 10, 2)(tf.constant(x), training=True).numpy()
+    expected = np.pad(x[:, ::2, ::2], [(0, 0), (0, 0), (0, 0), (3, 3)])
+    np.testing.assert_array_equal(found, expected)
+
+
 # --- options and names
 
 

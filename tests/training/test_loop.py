@@ -37,3 +37,15 @@ def test_a_directory_that_may_not_be_written_is_told_from_one_that_cannot_be_mad
     run = types.SimpleNamespace(config=Config(steps=1, model_dir=str(tmp_path / "run")))
     with pytest.raises(UserError, match=f"ERROR {code}: cannot write .* Permission denied"):
         loop._open_journal(run, None)
+
+
+def test_an_old_commit_that_stays_costs_a_line_not_the_run(monkeypatch, capsys):
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(loop.commit, "sweep", refuse)
+    saved, written = types.SimpleNamespace(path="step_000000001"), []
+    run = types.SimpleNamespace(save=lambda step: saved, commits="", config=Config(steps=1))
+    journal = types.SimpleNamespace(write=lambda event, **fields: written.append(event))
+    assert loop._save(run, 1, journal) is saved and written == ["save"]
+    assert "an old commit could not be removed" in capsys.readouterr().err

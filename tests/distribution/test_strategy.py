@@ -1,0 +1,33 @@
+import pytest
+
+from resnet_tf.distribution import DeviceRequest, describe_devices, make_strategy
+from resnet_tf.errors import UserError
+
+
+@pytest.mark.parametrize("text, expected", [
+    ("auto", DeviceRequest("auto")),
+    ("cpu", DeviceRequest("cpu", logical_cpus=1)),
+    ("cpu:3", DeviceRequest("cpu", logical_cpus=3)),
+    ("gpu", DeviceRequest("gpu")),
+    ("gpu:all", DeviceRequest("gpu")),
+    ("gpu:2", DeviceRequest("gpu", gpus=(2,))),
+    ("gpu:0,1", DeviceRequest("gpu", gpus=(0, 1))),
+])  # fmt: skip
+def test_every_form_is_read(text, expected):
+    assert DeviceRequest.parse(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "tpu", "cpu:0", "cpu:-1", "cpu:two", "gpu:", "gpu:0,0"])
+def test_anything_else_is_refused(text):
+    with pytest.raises(UserError, match="ERROR 64: devices must be auto, cpu, cpu:N") as caught:
+        DeviceRequest.parse(text)
+    assert repr(text) in str(caught.value)
+
+
+def test_a_gpu_that_is_not_there_is_never_replaced():
+    with pytest.raises(UserError, match=r"ERROR 64: TensorFlow sees \d+ GPUs, fewer than"):
+        make_strategy(DeviceRequest.parse("gpu:40"))
+
+
+def test_devices_are_described(two_replicas):
+    assert describe_devices(two_replicas) == "2 x CPU"
