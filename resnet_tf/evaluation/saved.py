@@ -13,6 +13,7 @@ from resnet_tf.distribution import DeviceRequest, make_strategy
 from resnet_tf.errors import UserError
 from resnet_tf.evaluation.evaluate import make_evaluation
 from resnet_tf.layers import named_variables
+from resnet_tf.preprocessing import Preprocessing
 from resnet_tf.reporting import Console
 
 
@@ -22,17 +23,15 @@ class SavedModel:
 
     Attributes:
       model: images to logits.
+      pictures: how they are cut and resized.
       preprocess: pixels uint8 `[N, height, width, channels]` to the network's input.
-      height, width, channels: of the pictures.
-      classes: names by label.
+      classes: names by label; None where imported weights came without names.
     """
 
     model: models.Classifier
+    pictures: Preprocessing
     preprocess: Callable[[tf.Tensor], tf.Tensor]
-    height: int
-    width: int
-    channels: int
-    classes: tuple[str, ...]
+    classes: tuple[str, ...] | None
 
 
 def load(commit: Commit) -> SavedModel:
@@ -43,12 +42,13 @@ def load(commit: Commit) -> SavedModel:
     Raises:
       UserError: 78 where variables and commit disagree.
     """
-    architecture, pixels = commit.manifest["architecture"], commit.manifest["preprocessing"]
+    architecture, classes = commit.manifest["architecture"], commit.manifest["classes"]
+    pictures = Preprocessing.from_json(commit.manifest["preprocessing"])
     try:
         model = models.create(
             architecture["model"],
             num_classes=architecture["num_classes"],
-            channels=pixels["channels"],
+            channels=pictures.channels,
             **architecture["options"],
         )
     except (ValueError, TypeError) as error:
@@ -63,13 +63,9 @@ def load(commit: Commit) -> SavedModel:
     checkpoint.restore(commit, variables, prefix="model/")
     return SavedModel(
         model=model,
-        preprocess=functools.partial(
-            input.normalize, mean=tuple(pixels["mean"]), std=tuple(pixels["std"])
-        ),
-        height=pixels["height"],
-        width=pixels["width"],
-        channels=pixels["channels"],
-        classes=tuple(commit.manifest["classes"]),
+        pictures=pictures,
+        preprocess=functools.partial(input.normalize, mean=pictures.mean, std=pictures.std),
+        classes=None if classes is None else tuple(classes),
     )
 
 
@@ -86,33 +82,24 @@ def evaluate_checkpoint(
     Args:
       path: a commit, or a model directory, whose newest commit is taken.
       devices: to run on.
-      data_dir, split: by default those of the training run.
+      data_dir, split: by default those of the training run. Imported weights have none;
+        their split is then the data set's test or validation split.
       batch_size: over all devices.
 
     Returns:
       checkpoint, step and split, and the counts of `make_evaluation`.
 
     Raises:
-      UserError: 66 where there is no commit or no data, 78 where the classes of commit and
-        data differ, 65 for bad data.
+      UserError: 64 where imported weights are given no data, 66 where there is no commit or
+        no data, 78 where the classes of commit and data differ, 65 for bad data.
     """
     commit = checkpoint.find(path)
-    trained_on = commit.manifest["data"]
-    split = split or trained_on["eval_split"]
-    manifest = input.Manifest.load(data_dir or trained_on["directory"])
-    if list(manifest.classes) != commit.manifest["classes"]:
-        raise UserError(
-            errors.MISMATCH,
-            f"the data has {len(manifest.classes)} classes ({', '.join(manifest.classes[:3])}, …),"
-            f" the network {len(commit.manifest['classes'])}"
-            f" ({', '.join(commit.manifest['classes'][:3])}, …), or in another order",
-            manifest.directory,
-            "give the --data_dir of the classes that the network was trained on",
-        )
+    manifest, split = _data_for(commit, data_dir, split)
+    _refuse_other_classes(commit, manifest)
     strategy = make_strategy(devices)
     with strategy.scope():
         saved = load(commit)
-    reader = input.MemoryReader(manifest, split, saved.height, saved.width, saved.channels)
+    reader = input.MemoryReader(manifest, split, saved.pictures)
     evaluate = make_evaluation(strategy, saved.model, saved.preprocess)
     console = Console(-(-reader.records // min(batch_size, reader.records)), unit="batch")
     try:
@@ -120,3 +107,45 @@ def evaluate_checkpoint(
     finally:
         console.close()
     return {"checkpoint": str(commit.path), "step": commit.step, "split": split, **result}
+
+
+def _data_for(
+    commit: Commit, data_dir: str | None, split: str | None
+) -> tuple[input.Manifest, str]:
+    """What to evaluate on: as asked, else as the training run did."""
+    trained_on = commit.manifest["data"]
+    if trained_on is not None:
+        manifest = input.Manifest.load(data_dir or trained_on["directory"])
+        return manifest, split or trained_on["eval_split"]
+    if not data_dir:
+        raise UserError(
+            errors.BAD_FLAGS,
+            "imported weights do not know what data they are for",
+            commit.path,
+            "give --data_dir",
+        )
+    manifest = input.Manifest.load(data_dir)
+    known = [name for name in ("test", "validation", "val") if name in manifest.splits]
+    if not split and not known:
+        raise UserError(
+            errors.BAD_FLAGS,
+            f"which split to evaluate on is not clear; there are {', '.join(manifest.splits)}",
+            manifest.directory,
+            "give --split",
+        )
+    return manifest, split or known[0]
+
+
+def _refuse_other_classes(commit: Commit, manifest: input.Manifest) -> None:
+    """Names must agree in order; where the network has none, their number must."""
+    there, names = commit.manifest["architecture"]["num_classes"], commit.manifest["classes"]
+    if list(manifest.classes) == names or (names is None and len(manifest.classes) == there):
+        return
+    ours = f" ({', '.join(names[:3])}, …), or in another order" if names else ""
+    raise UserError(
+        errors.MISMATCH,
+        f"the data has {len(manifest.classes)} classes ({', '.join(manifest.classes[:3])}, …),"
+        f" the network {there}{ours}",
+        manifest.directory,
+        "give the --data_dir of the classes that the network was trained on",
+    )

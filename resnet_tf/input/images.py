@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from resnet_tf.preprocessing import Preprocessing
+
 
 def decode(encoded: tf.Tensor, channels: int = 0) -> tf.Tensor:
     """Decodes one JPEG or PNG: scalar string to uint8 `[height, width, channels]`.
@@ -14,25 +16,42 @@ def decode(encoded: tf.Tensor, channels: int = 0) -> tf.Tensor:
     return tf.io.decode_jpeg(encoded, channels=channels, dct_method="INTEGER_ACCURATE")
 
 
-def decode_and_fit(encoded: tf.Tensor, height: int, width: int, channels: int) -> tf.Tensor:
-    """Decodes one JPEG or PNG and resizes it where its size differs.
-
-    Resizing is bilinear, antialiased when it shrinks, without keeping the aspect ratio.
+def decode_and_fit(encoded: tf.Tensor, pictures: Preprocessing) -> tf.Tensor:
+    """Decodes one JPEG or PNG, cuts and resizes it as `pictures` says, in pixels.
 
     Args:
       encoded: scalar string.
-      height, width: pixels wanted.
-      channels: 1 (grey) or 3 (RGB); the decoder converts.
+      pictures: of which the normalisation is left to be done.
 
     Returns:
       uint8 `[height, width, channels]`.
     """
-    image = decode(encoded, channels)
+    image = decode(encoded, pictures.channels)
+    if pictures.shorter_side is not None:
+        image = _shorter_side(image, pictures)
+    elif pictures.central_fraction is not None:
+        image = tf.image.central_crop(image, pictures.central_fraction)
+        image = _resized(image, [pictures.height, pictures.width], antialias=False)
+    else:
+        image = _resized(image, [pictures.height, pictures.width])
+    return tf.ensure_shape(image, [pictures.height, pictures.width, pictures.channels])
 
-    def resized():
-        pixels = tf.image.resize(image, [height, width], antialias=True)
+
+def _shorter_side(image: tf.Tensor, pictures: Preprocessing) -> tf.Tensor:
+    """Resized to the shorter side, the longer one rounded down, and the middle cut out."""
+    size = tf.shape(image)[:2]
+    size = size * pictures.shorter_side // tf.reduce_min(size)
+    image = _resized(image, size)
+    margin = tf.cast(size - [pictures.height, pictures.width], tf.float32)
+    top, left = tf.unstack(tf.cast(tf.round(margin / 2), tf.int32))
+    return image[top : top + pictures.height, left : left + pictures.width]
+
+
+def _resized(image: tf.Tensor, size, antialias: bool = True) -> tf.Tensor:
+    """Bilinear, rounded to uint8; a picture that fits already is left as it is."""
+
+    def resize():
+        pixels = tf.image.resize(image, size, antialias=antialias)
         return tf.cast(tf.clip_by_value(tf.round(pixels), 0, 255), tf.uint8)
 
-    fits = tf.reduce_all(tf.shape(image)[:2] == [height, width])
-    image = tf.cond(fits, lambda: image, resized)
-    return tf.ensure_shape(image, [height, width, channels])
+    return tf.cond(tf.reduce_all(tf.shape(image)[:2] == size), lambda: image, resize)

@@ -21,6 +21,7 @@ import stat
 from resnet_tf import errors
 from resnet_tf.errors import UserError
 from resnet_tf.files import replace_synced
+from resnet_tf.preprocessing import Preprocessing
 
 FILE_NAME = "dataset.json"
 FORMAT_VERSION = 1
@@ -172,6 +173,10 @@ class Manifest:
         }
         text = json.dumps(fields, indent=1, ensure_ascii=False) + "\n"
         replace_synced(self.directory / FILE_NAME, text)
+
+    def pictures(self, height: int, width: int) -> Preprocessing:
+        """Pictures of this size, whole, normalised by this data set's mean and std."""
+        return Preprocessing(height, width, self.channels, self.mean, self.std)
 
     def records(self, split: str) -> int:
         """Number of records in a split."""

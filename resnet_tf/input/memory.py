@@ -11,6 +11,7 @@ from resnet_tf.files import sha256_of
 from resnet_tf.input import index, records
 from resnet_tf.input.images import decode_and_fit
 from resnet_tf.input.manifest import Manifest
+from resnet_tf.preprocessing import Preprocessing
 
 _MAX_BYTES = 8 * 2**30
 
@@ -21,8 +22,7 @@ class MemoryReader:
     Args:
       manifest: of the data set.
       split: name of the split.
-      height, width: size of the pictures in memory; others are resized once, here.
-      channels: 1 or 3, to which the decoder converts; by default the manifest's.
+      pictures: how they are cut and resized, once, here; not yet normalised.
 
     Attributes:
       images: uint8 `[n, height, width, channels]`.
@@ -33,16 +33,14 @@ class MemoryReader:
         pictures would not fit in memory.
     """
 
-    def __init__(
-        self, manifest: Manifest, split: str, height: int, width: int, channels: int | None = None
-    ):
-        shape = (height, width, channels or manifest.channels)
+    def __init__(self, manifest: Manifest, split: str, pictures: Preprocessing):
+        shape = (pictures.height, pictures.width, pictures.channels)
         self.records = manifest.records(split)
         _check_size(manifest, split, self.records * math.prod(shape))
         encoded, labels = _read_records(manifest, split)
         # Kept on the host: a batch is gathered there and only the batch goes to a device.
         with tf.device("CPU:0"):
-            self.images = tf.constant(_decode(manifest, split, encoded, shape))
+            self.images = tf.constant(_decode(manifest, split, encoded, pictures))
             self.labels = tf.constant(labels, tf.int64)
 
     def gather(self, record_ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -115,11 +113,12 @@ def _damaged(path, first: int) -> str:
     return f"record {position}"
 
 
-def _decode(manifest: Manifest, split: str, encoded: list[bytes], shape: tuple[int, int, int]):
+def _decode(manifest: Manifest, split: str, encoded: list[bytes], pictures: Preprocessing):
+    shape = (pictures.height, pictures.width, pictures.channels)
     images = np.empty((len(encoded), *shape), np.uint8)
     dataset = tf.data.Dataset.from_tensor_slices(tf.constant(encoded))
     dataset = dataset.map(
-        lambda picture: decode_and_fit(picture, *shape),
+        lambda picture: decode_and_fit(picture, pictures),
         num_parallel_calls=tf.data.AUTOTUNE,
     ).batch(256)
     done = 0
@@ -128,16 +127,16 @@ def _decode(manifest: Manifest, split: str, encoded: list[bytes], shape: tuple[i
             images[done : done + len(batch)] = batch
             done += len(batch)
     except tf.errors.InvalidArgumentError as error:
-        raise _bad_picture(manifest, split, encoded, done, shape) from error
+        raise _bad_picture(manifest, split, encoded, done, pictures) from error
     return images
 
 
-def _bad_picture(manifest, split, encoded, first, shape) -> UserError:
+def _bad_picture(manifest, split, encoded, first, pictures) -> UserError:
     """Finds the picture that would not decode, from the first of the failing batch on."""
     record = first
     for picture in encoded[first:]:
         try:
-            decode_and_fit(tf.constant(picture), *shape)
+            decode_and_fit(tf.constant(picture), pictures)
         except tf.errors.InvalidArgumentError:
             break
         record += 1

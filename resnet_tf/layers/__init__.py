@@ -3,7 +3,14 @@
 from resnet_tf.layers.batch_norm import BatchNorm, StatisticsTape
 from resnet_tf.layers.conv import Conv2D
 from resnet_tf.layers.dense import Dense
-from resnet_tf.layers.initializers import he_normal, ones, zeros
+from resnet_tf.layers.dropout import NoiseStream, drop_path, dropout
+from resnet_tf.layers.initializers import (
+    Initializer,
+    he_normal,
+    ones,
+    truncated_normal,
+    zeros,
+)
 from resnet_tf.layers.naming import named_variables
 from resnet_tf.layers.pooling import average_pool, global_average_pool, max_pool
 
@@ -11,12 +18,17 @@ __all__ = [
     "BatchNorm",
     "Conv2D",
     "Dense",
+    "Initializer",
+    "NoiseStream",
     "StatisticsTape",
     "average_pool",
+    "drop_path",
+    "dropout",
     "global_average_pool",
     "he_normal",
     "max_pool",
     "named_variables",
     "ones",
+    "truncated_normal",
     "zeros",
 ]

@@ -5,7 +5,7 @@ import threading
 
 import tensorflow as tf
 
-from resnet_tf.layers.initializers import ones, zeros
+from resnet_tf.layers.initializers import Initializer, ones, zeros
 
 _tapes = threading.local()
 
@@ -51,13 +51,15 @@ class BatchNorm(tf.Module):
     In inference the moving statistics stand in for μ and σ². The n / (n - 1), for n > 1,
     makes the stored variance unbiased, as fused kernels and PyTorch do.
 
-    Variables, all float32 `[channels]`: `scale`, `offset`, and, not trainable,
-    `moving_mean`, `moving_variance`.
+    Variables, all float32 `[channels]`: `scale` (unless there is none), `offset`, and, not
+    trainable, `moving_mean`, `moving_variance`.
 
     Args:
       channels: size of the last axis of the input.
       momentum: 0.9 by default.
       epsilon: 1e-5 by default.
+      scale_init: initialiser of the scale; ones by default. None: no such variable, the
+        scale is 1.
       synchronized: take μ and σ² over the batches of all replicas, by two small
         all-reduces. By default each replica takes its own.
 
@@ -71,6 +73,7 @@ class BatchNorm(tf.Module):
         *,
         momentum: float = 0.9,
         epsilon: float = 1e-5,
+        scale_init: Initializer | None = ones,
         synchronized: bool = False,
     ):
         super().__init__()
@@ -79,7 +82,7 @@ class BatchNorm(tf.Module):
         if not 0 <= momentum <= 1:
             raise ValueError(f"momentum must be in [0, 1], got {momentum!r}")
         self.momentum, self.epsilon, self.synchronized = momentum, epsilon, synchronized
-        self.scale = tf.Variable(ones((channels,)), name="scale")
+        self.scale = tf.Variable(scale_init((channels,)), name="scale") if scale_init else None
         self.offset = tf.Variable(zeros((channels,)), name="offset")
         statistic = functools.partial(
             tf.Variable, trainable=False, aggregation=tf.VariableAggregation.MEAN
@@ -102,7 +105,7 @@ class BatchNorm(tf.Module):
     def _fused(self, x, mean, variance, training):
         return tf.raw_ops.FusedBatchNormV3(
             x=x,
-            scale=self.scale,
+            scale=tf.ones(self.offset.shape) if self.scale is None else self.scale,
             offset=self.offset,
             mean=mean,
             variance=variance,

@@ -13,7 +13,7 @@ def max_pool(x: tf.Tensor, size: int, stride: int, padding: Padding = "valid") -
       size, stride: of the window, in pixels.
       padding: as in `Conv2D`; an integer pads with minus infinity.
     """
-    return tf.nn.max_pool2d(x, size, stride, conv_padding(padding, size, stride))
+    return tf.nn.max_pool2d(x, size, stride, conv_padding(padding, (size, size), stride))
 
 
 def average_pool(x: tf.Tensor, size: int, stride: int, padding: str = "valid") -> tf.Tensor:

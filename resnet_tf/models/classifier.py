@@ -1,20 +1,91 @@
 """What every network here is: a function from images to logits."""
 
+import dataclasses
 import math
 
 import tensorflow as tf
 
-from resnet_tf.layers import Conv2D, Dense, global_average_pool
+from resnet_tf.layers import BatchNorm, Conv2D, Dense, dropout, global_average_pool
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+    """What can be chosen of every network; a family adds its own and sets its defaults.
+
+    Attributes:
+      num_classes: number of logits.
+      channels: of the images.
+      width_multiplier: factor of all channel counts inside, rounded.
+      dropout: share of the pooled features that training drops before the head.
+      sync_batch_norm: take batch statistics over all replicas, where there are any.
+      seed: of the initial kernels.
+
+    Raises:
+      ValueError: for values out of range.
+    """
+
+    num_classes: int = 10
+    channels: int = 3
+    width_multiplier: float = 1.0
+    dropout: float = 0.0
+    sync_batch_norm: bool = False
+    seed: int = 0
+
+    def __post_init__(self):
+        if not 0 < self.width_multiplier < math.inf:
+            raise ValueError(f"width_multiplier must be above 0, got {self.width_multiplier!r}")
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.name in ("dropout", "stochastic_depth") and not 0 <= value < 1:
+                raise ValueError(f"{field.name} must be in [0, 1), got {value!r}")
+
+    def width(self, channels: int) -> int:
+        """`channels` times the width multiplier."""
+        return round(channels * self.width_multiplier)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NormalizedOptions(Options):
+    """Of networks with batch norm.
+
+    Attributes:
+      norm_momentum, norm_epsilon: of every batch norm.
+    """
+
+    norm_momentum: float = 0.9
+    norm_epsilon: float = 1e-5
+
+    def norm(self, channels: int, **arguments) -> BatchNorm:
+        """A batch norm with these options; `arguments` are further ones of `BatchNorm`."""
+        return BatchNorm(
+            channels,
+            momentum=self.norm_momentum,
+            epsilon=self.norm_epsilon,
+            synchronized=self.sync_batch_norm,
+            **arguments,
+        )
 
 
 class Classifier(tf.Module):
-    """A stack of feature stages, global average pooling and a dense head.
+    """A stack of feature stages, global average pooling, dropout and a dense head.
 
     A family makes its variables in the constructor, among them `head`, a `Dense`, and says
     in `features` how images become feature maps.
+
+    Args:
+      options: an instance of the class's own `Options`.
+
+    Attributes:
+      smallest_image: pixels a side below which nothing would be left to pool.
     """
 
+    Options = Options
+    smallest_image = 1
     head: Dense
+
+    def __init__(self, options: Options):
+        super().__init__()
+        self.options = options
 
     def __call__(self, images: tf.Tensor, training: bool) -> tf.Tensor:
         """Logits.
@@ -26,7 +97,8 @@ class Classifier(tf.Module):
         Returns:
           float32 `[N, classes]`, never through a softmax.
         """
-        return self.head(global_average_pool(self.features(images, training)["final"]))
+        pooled = global_average_pool(self.features(images, training)["final"])
+        return self.head(dropout(pooled, self.options.dropout, training))
 
     def features(self, images: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:
         """Feature maps float32 `[N, h, w, c]` by stage, in order; "final" is what is pooled."""

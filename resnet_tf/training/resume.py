@@ -19,6 +19,7 @@ from resnet_tf import checkpoint, errors
 from resnet_tf.checkpoint import Commit, commit
 from resnet_tf.config import Config
 from resnet_tf.errors import UserError
+from resnet_tf.preprocessing import Preprocessing
 
 Damaged = list[tuple[pathlib.Path, str]]
 
@@ -56,6 +57,10 @@ def refuse_mismatch(chosen: Commit, config: Config, describe: dict, total_steps:
       total_steps: at which this command would end.
     """
     saved = chosen.manifest
+    if saved["config"] is None:
+        raise _mismatch(
+            chosen, "the directory holds imported weights, not a run", "give another --model_dir"
+        )
     then, now = saved["architecture"], describe["architecture"]
     if then != now:
         difference = ", ".join(
@@ -70,7 +75,8 @@ def refuse_mismatch(chosen: Commit, config: Config, describe: dict, total_steps:
             chosen, f"the run here has {difference}", "give its flags, or another --model_dir"
         )
     same_data = (
-        all(saved[key] == describe[key] for key in ("classes", "preprocessing"))
+        saved["classes"] == describe["classes"]
+        and _pictures(saved) == _pictures(describe)
         and saved["data"]["fingerprint"] == describe["data"]["fingerprint"]
     )
     if not same_data:
@@ -83,6 +89,10 @@ def refuse_mismatch(chosen: Commit, config: Config, describe: dict, total_steps:
             chosen.path,
             "give more --steps, or another --model_dir",
         )
+
+
+def _pictures(fields: dict) -> Preprocessing:
+    return Preprocessing.from_json(fields["preprocessing"])
 
 
 def inexact(chosen: Commit, describe: dict) -> str:

@@ -14,6 +14,7 @@ from resnet_tf.distribution import describe_devices
 from resnet_tf.errors import UserError
 from resnet_tf.evaluation import make_evaluation
 from resnet_tf.layers import named_variables
+from resnet_tf.preprocessing import Preprocessing
 from resnet_tf.training import schedules
 from resnet_tf.training.optimizers import SGD
 from resnet_tf.training.step import TrainingState, make_train_step
@@ -77,6 +78,9 @@ def build(config: Config, strategy: tf.distribute.Strategy, manifest: input.Mani
     schedule = _schedule(config, manifest.records(config.train_split), total_steps)
     with strategy.scope():
         model = _model(config, manifest)
+        if min(height, width) < model.smallest_image:
+            rule = f"must be {model.smallest_image} or more for {config.model}"
+            raise bad_flag("image_size", rule, f"pictures of {height}x{width}")
         optimizer = SGD(
             model,
             momentum=config.momentum,
@@ -85,9 +89,10 @@ def build(config: Config, strategy: tf.distribute.Strategy, manifest: input.Mani
         )
         step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
     state = TrainingState(model, optimizer, step)
-    preprocess = functools.partial(input.normalize, mean=manifest.mean, std=manifest.std)
-    training = input.MemoryReader(manifest, config.train_split, height, width)
-    held_out = input.MemoryReader(manifest, config.eval_split, height, width)
+    pictures = manifest.pictures(height, width)
+    preprocess = functools.partial(input.normalize, mean=pictures.mean, std=pictures.std)
+    training = input.MemoryReader(manifest, config.train_split, pictures)
+    held_out = input.MemoryReader(manifest, config.eval_split, pictures)
     evaluate = make_evaluation(strategy, model, preprocess)
     return Run(
         config=config,
@@ -95,13 +100,14 @@ def build(config: Config, strategy: tf.distribute.Strategy, manifest: input.Mani
         records=training.records,
         variables=_saved_variables(state),
         step=step,
-        describe=_describe(config, manifest, height, width, strategy),
+        describe=_describe(config, manifest, pictures, strategy),
         train=make_train_step(
             strategy,
             state,
             batch_size=config.batch_size,
             schedule=schedule,
             preprocess=preprocess,
+            seed=config.seed,
         ),
         batches=lambda first_step: input.training_batches(
             strategy,
@@ -174,8 +180,7 @@ def _saved_variables(state: TrainingState) -> dict[str, tf.Variable]:
 def _describe(
     config: Config,
     manifest: input.Manifest,
-    height: int,
-    width: int,
+    pictures: Preprocessing,
     strategy: tf.distribute.Strategy,
 ) -> dict:
     return {
@@ -186,13 +191,7 @@ def _describe(
             "num_classes": len(manifest.classes),
         },
         "classes": list(manifest.classes),
-        "preprocessing": {
-            "height": height,
-            "width": width,
-            "channels": manifest.channels,
-            "mean": list(manifest.mean),
-            "std": list(manifest.std),
-        },
+        "preprocessing": pictures.to_json(),
         "data": {
             "name": manifest.name,
             "directory": str(manifest.directory.resolve()),

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import tensorflow as tf
 
-from resnet_tf.layers import StatisticsTape
+from resnet_tf.layers import NoiseStream, StatisticsTape
 from resnet_tf.training.losses import cross_entropy
 from resnet_tf.training.metrics import correct_in_top
 from resnet_tf.training.optimizers import SGD
@@ -31,6 +31,7 @@ def make_train_step(
     batch_size: int,
     schedule: Schedule,
     preprocess: Callable[[tf.Tensor], tf.Tensor],
+    seed: int = 0,
 ) -> Callable[[Iterator, tf.Tensor], dict[str, tf.Tensor]]:
     """Builds the function that trains.
 
@@ -45,6 +46,7 @@ def make_train_step(
       batch_size: examples a step, over all replicas.
       schedule: learning rate by step.
       preprocess: from pixels uint8 `[b, H, W, C]` to the network's float32 input.
+      seed: of what the layers drop, together with the step.
 
     Returns:
       `train(iterator, count)`, for `count` steps (int32 scalar tensor) on batches of
@@ -56,7 +58,8 @@ def make_train_step(
     variables = state.model.trainable_variables
 
     def replica_step(images, labels, rate):
-        with tf.GradientTape() as tape, StatisticsTape() as statistics:
+        noise = NoiseStream(seed, state.step)
+        with tf.GradientTape() as tape, StatisticsTape() as statistics, noise:
             logits = state.model(preprocess(images), training=True)
             loss = tf.reduce_sum(cross_entropy(logits, labels)) / batch_size
         correct = tf.reduce_sum(tf.cast(correct_in_top(logits, labels, 1), tf.float32))

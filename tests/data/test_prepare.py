@@ -66,7 +66,9 @@ def test_class_folders_are_split(tmp_path):
     manifest = Manifest.load(output)
     assert manifest.classes == ("2", "10", "b")
     assert (manifest.name, manifest.licence) == ("photos", "CC0")
-    train, test = (MemoryReader(manifest, split, 4, 4) for split in ("train", "test"))
+    train, test = (
+        MemoryReader(manifest, split, manifest.pictures(4, 4)) for split in ("train", "test")
+    )
     assert np.bincount(train.labels.numpy()).tolist() == [4, 8, 16]
     assert np.bincount(test.labels.numpy()).tolist() == [1, 2, 4]
     again = prepare(*arguments, "--split_fraction=0.2")
@@ -85,7 +87,7 @@ def test_split_folders_are_read_as_they_are(tmp_path):
     assert (manifest.name, manifest.classes) == ("pets", ("cat", "dog"))
     assert manifest.licence == "not stated"
     assert (manifest.records("train"), manifest.records("test")) == (5, 1)
-    assert MemoryReader(manifest, "test", 4, 4).labels.numpy().tolist() == [1]
+    assert MemoryReader(manifest, "test", manifest.pictures(4, 4)).labels.numpy().tolist() == [1]
     assert (manifest.height, manifest.width, manifest.channels) == (4, 4, 3)
 
 
@@ -299,7 +301,8 @@ def test_class_too_small_to_split(folder, tmp_path, count, fraction):
 @pytest.fixture(scope="module")
 def embedded():
     manifest = Manifest.load(ROOT / "data" / "digits")
-    return manifest, {split: MemoryReader(manifest, split, 8, 8) for split in manifest.splits}
+    pictures = manifest.pictures(8, 8)
+    return manifest, {split: MemoryReader(manifest, split, pictures) for split in manifest.splits}
 
 
 def test_digits_hold_1437_and_360_pictures(embedded):

@@ -10,6 +10,7 @@ from resnet_tf.errors import UserError
 from resnet_tf.input import index, memory, records
 from resnet_tf.input.manifest import Manifest, Shard
 from resnet_tf.input.memory import MemoryReader
+from resnet_tf.preprocessing import Preprocessing
 
 import tensorflow as tf  # isort: skip
 
@@ -63,7 +64,7 @@ def write(directory, *shards, channels=3, classes=10, label_offset=0):
 
 
 def read(manifest, height=4, width=5):
-    return MemoryReader(manifest, "train", height, width)
+    return MemoryReader(manifest, "train", manifest.pictures(height, width))
 
 
 def refused(manifest, code, *texts, height=4, width=5):
@@ -294,8 +295,9 @@ def test_size_is_refused_before_anything_is_allocated(tmp_path):
 
 
 def test_unknown_split(tmp_path):
+    manifest = write(tmp_path, [record(png(noise(0)))])
     with pytest.raises(UserError, match="no split is called 'dev'"):
-        MemoryReader(write(tmp_path, [record(png(noise(0)))]), "dev", 4, 5)
+        MemoryReader(manifest, "dev", manifest.pictures(4, 5))
 
 
 def test_a_sound_shard_that_is_not_the_manifests_is_refused(tmp_path):
@@ -304,10 +306,11 @@ def test_a_sound_shard_that_is_not_the_manifests_is_refused(tmp_path):
     other = (dataclasses.replace(shard, sha256="0" * 64),)
     manifest = dataclasses.replace(manifest, splits={"train": other})
     with pytest.raises(UserError, match=r"ERROR 65: the shard is not the one .*sha256 differs"):
-        MemoryReader(manifest, "train", 4, 5)
+        MemoryReader(manifest, "train", manifest.pictures(4, 5))
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_the_decoder_gives_as_many_channels_as_the_network_takes(tmp_path, channels):
     manifest = write(tmp_path, [record(png(noise(0)))])
-    assert MemoryReader(manifest, "train", 4, 5, channels).images.shape == (1, 4, 5, channels)
+    pictures = Preprocessing(4, 5, channels, (0.0,) * channels, (1.0,) * channels)
+    assert MemoryReader(manifest, "train", pictures).images.shape == (1, 4, 5, channels)

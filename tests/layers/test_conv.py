@@ -61,7 +61,9 @@ def test_gradients_equal_central_differences(stride, padding):
 
 @pytest.mark.parametrize("padding", ["full", -1, True, 1.5])
 def test_another_padding_is_refused(padding):
-    with pytest.raises(ValueError, match="padding must be 'same', 'valid' or an integer of 0"):
+    with pytest.raises(
+        ValueError, match="padding must be 'same', 'symmetric', 'valid' or an integer of 0"
+    ):
         make(1, 1, 3, padding=padding)
 
 

@@ -6,7 +6,7 @@ from references import relu
 
 from resnet_tf import models
 from resnet_tf.layers import named_variables
-from resnet_tf.models import cifar_resnet, count_parameters
+from resnet_tf.models import cifar_ordering, cifar_resnet, count_parameters
 
 PAPER = {20: 269_722, 32: 464_154, 44: 658_586, 56: 853_018, 110: 1_727_962, 1202: 19_421_274}
 
@@ -16,7 +16,7 @@ def test_trainable_parameters_are_the_published_ones(depth):
     assert count_parameters(models.create(f"cifar_resnet{depth}"))[1] == PAPER[depth]
 
 
-@pytest.mark.parametrize("ordering", cifar_resnet.ORDERINGS)
+@pytest.mark.parametrize("ordering", cifar_ordering.ORDERINGS)
 def test_parameters_of_the_orderings_are_the_published_ones(ordering):
     published = (470_218, 467_946) if ordering.startswith("e") else (470_410, 468_042)
     assert count_parameters(models.create(f"cifar_resnet32_{ordering}")) == published
@@ -35,12 +35,13 @@ def paper_count(depth, width, channels, classes, shortcut):
 
 @pytest.mark.parametrize("depth", [8, 14, 20])
 @pytest.mark.parametrize("options", [
-    {}, {"shortcut": "B"}, {"width": 5}, {"channels": 1, "num_classes": 7},
+    {}, {"shortcut": "B"}, {"width_multiplier": 5 / 16}, {"channels": 1, "num_classes": 7},
 ])  # fmt: skip
 def test_parameters_of_any_depth_and_option_by_arithmetic(depth, options):
-    chosen = {"width": 16, "channels": 3, "num_classes": 10, "shortcut": "A"} | options
+    chosen = {"width_multiplier": 1.0, "channels": 3, "num_classes": 10, "shortcut": "A"} | options
+    width = round(16 * chosen["width_multiplier"])
     expected = paper_count(
-        depth, chosen["width"], chosen["channels"], chosen["num_classes"], chosen["shortcut"]
+        depth, width, chosen["channels"], chosen["num_classes"], chosen["shortcut"]
     )
     assert count_parameters(models.create("cifar_resnet", depth=depth, **options))[1] == expected
 
@@ -144,7 +145,9 @@ EXPECTED = {
 
 def blocks_of(ordering):
     """A block that keeps its stage and one that changes it."""
-    model = models.create("cifar_resnet_ordering", depth=8, ordering=ordering, width=3)
+    model = models.create(
+        "cifar_resnet_ordering", depth=8, ordering=ordering, width_multiplier=3 / 16
+    )
     return model.stage1[0], model.stage2[0]
 
 
@@ -184,7 +187,7 @@ def expected_paper(r, x, shortcut):
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("shortcut", ["A", "B"])
 def test_paper_blocks_with_either_shortcut(shortcut, training):
-    model = models.create("cifar_resnet", depth=8, shortcut=shortcut, width=4)
+    model = models.create("cifar_resnet", depth=8, shortcut=shortcut, width_multiplier=1 / 4)
     same, changing = model.stage1[0], model.stage2[0]
     fill(same)
     fill(changing)
@@ -204,7 +207,7 @@ def test_paper_blocks_with_either_shortcut(shortcut, training):
     ("cifar_resnet", {}), ("cifar_resnet_ordering", {"ordering": "b"}),
 ])  # fmt: skip
 def test_stem_final_stage_and_head_are_put_together_as_the_family_says(name, options):
-    model = models.create(name, depth=8, width=2, num_classes=3, **options)
+    model = models.create(name, depth=8, width_multiplier=1 / 8, num_classes=3, **options)
     fill(model)
     x = references.ramp((2, 8, 8, 3), seed=98)
     r = Reference(model, "same", training=False)
@@ -234,8 +237,8 @@ def test_shortcut_a_is_a_strided_slice_and_a_pad_to_the_last_bit(size):
 @pytest.mark.parametrize("name, options, message", [
     ("cifar_resnet", {"depth": 9}, r"depth must be 6n \+ 2 with n of 1 or more, got 9"),
     ("cifar_resnet", {"depth": 2}, r"depth must be 6n \+ 2 with n of 1 or more, got 2"),
-    ("cifar_resnet", {"depth": 8, "width": 0}, "channels_out must be an integer of 1 or"),
-    ("cifar_resnet", {"depth": 8, "width": 4.5}, "channels_out must be an integer of 1 or more"),
+    ("cifar_resnet", {"depth": 8, "width_multiplier": 0}, "width_multiplier must be above 0, got"),
+    ("cifar_resnet", {"depth": 8, "width_multiplier": 0.01}, "channels_out must be an integer of"),
     ("cifar_resnet", {"depth": 8, "shortcut": "C"}, "shortcut must be 'A' or 'B', got 'C'"),
     ("cifar_resnet_ordering", {"depth": 8, "ordering": "f"},
      "ordering must be one of a, b, c, d, d_v2, e, e_v2, got 'f'"),
@@ -253,7 +256,7 @@ def test_an_option_that_a_network_does_not_have_is_refused():
 
 
 def test_names_by_pattern():
-    assert models.names("cifar_resnet5*") == ["cifar_resnet56"]
+    assert models.names("cifar_resnet5*") == ["cifar_resnet50", "cifar_resnet56"]
     assert len(models.names("cifar_resnet32_*")) == 7
     assert models.names() == sorted(models.names())
 
@@ -285,4 +288,4 @@ def test_sync_batch_norm_reaches_every_batch_norm():
 
 def test_a_classifier_must_define_its_features():
     with pytest.raises(NotImplementedError, match="Classifier does not define features"):
-        models.Classifier().features(tf.zeros([1, 8, 8, 3]), False)
+        models.Classifier(None).features(tf.zeros([1, 8, 8, 3]), False)

@@ -16,8 +16,8 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 MICRO = (
-    "--model_options=depth=8,width=4", "--steps=12", "--batch_size=8", "--save_every_steps=4",
-    "--eval_every_steps=8", "--log_every_steps=5", "--warmup=2",
+    "--model_options=depth=8,width_multiplier=0.25", "--steps=12", "--batch_size=8",
+    "--save_every_steps=4", "--eval_every_steps=8", "--log_every_steps=5", "--warmup=2",
 )  # fmt: skip
 
 
@@ -149,7 +149,8 @@ def test_killed_before_the_final_evaluation_only_evaluates(finished, script, tmp
 @pytest.mark.parametrize("damage, code, message", [
     ("all", 78, "none of the 3 commits can be used"),
     ("--model_options=,--model=cifar_resnet20", 78, "model cifar_resnet and not cifar_resnet20"),
-    ("--model_options=depth=14,width=4", 78, "options {'depth': 8, 'width': 4} and not"),
+    ("--model_options=depth=14", 78,
+     "options {'depth': 8, 'width_multiplier': 0.25} and not {'depth': 14}"),
     ("--learning_rate=0.2", 78, "--learning_rate=0.1 and not 0.2"),
     ("--image_size=16", 78, "--image_size=0 and not 16"),
     ("--train_split=test", 78, "--train_split=train and not test"),
@@ -256,7 +257,7 @@ BAD = [
     (["--epochs=1e300"], 64, "epochs must give fewer steps"),
     (["--seed=4294967296"], 64, "seed must be 2147483647 or less"),
     (["--pad=8"], 64, "pad must be below the pictures' size, 8x8, got 8"),
-    (["--model_options=depth=8,width=4.5"], 64, "channels_out must be an integer"),
+    (["--model_options=depth=8,width_multiplier=0.01"], 64, "channels_out must be an integer"),
     (["--data_dir=" + "x" * 300], 74, "File name too long"),
     (["--data_dir=x\udcff"], 64, "--data_dir is not UTF-8"),
     (["--eval_split=val"], 64, "no split is called 'val'; there are test, train"),

@@ -35,7 +35,7 @@ def start(strategy, sync=False, network=PAPER, preprocess=None, weight_decay=0.0
     name, options = network
     with strategy.scope():
         model = models.create(
-            name, depth=8, width=4, num_classes=4, sync_batch_norm=sync, **options
+            name, depth=8, width_multiplier=0.25, num_classes=4, sync_batch_norm=sync, **options
         )
         optimizer = SGD(model, nesterov=True, weight_decay=weight_decay)
         state = TrainingState(model, optimizer, tf.Variable(0, dtype=tf.int64, trainable=False))
@@ -78,7 +78,7 @@ def test_one_step_equals_a_step_written_out():
     after = values(state)
 
     images, labels, _ = next(batches(ONE))
-    twin = models.create("cifar_resnet", depth=8, width=4, num_classes=4)
+    twin = models.create("cifar_resnet", depth=8, width_multiplier=0.25, num_classes=4)
     x = (images.numpy().astype(np.float32) - 127) / 60
     with tf.GradientTape() as tape:
         logits = twin(x, training=True)
@@ -190,7 +190,7 @@ def test_a_step_that_is_not_finite_changes_nothing_on_any_replica(two_replicas, 
 def test_a_network_without_batch_norm_trains():
     class Plain(models.Classifier):
         def __init__(self):
-            super().__init__()
+            super().__init__(models.Classifier.Options())
             self.conv = Conv2D(3, 4, 3, init=he_normal(0))
             self.head = Dense(4, 4, init=he_normal(1))
 

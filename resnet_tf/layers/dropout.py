@@ -1,0 +1,83 @@
+"""Dropout and stochastic depth, with noise that belongs to the step and the example."""
+
+import threading
+
+import tensorflow as tf
+
+_streams = threading.local()
+
+
+class NoiseStream:
+    """The random numbers of one training step: a function of seed, step and example.
+
+        with NoiseStream(seed, step):
+            logits = model(images, training=True)
+
+    The k-th layer that draws inside it gets the k-th sequence of the step, and example i of
+    the *global* batch the i-th row of it. So one replica or many drop the same units, and a
+    resumed run drops what the undisturbed one would have. Outside any stream the numbers
+    come from TensorFlow's global generator.
+
+    Args:
+      seed: of the run.
+      step: int64 scalar.
+    """
+
+    def __init__(self, seed: int, step: tf.Tensor):
+        self._seed = tf.stack([tf.constant(seed, tf.int64), tf.cast(step, tf.int64)])
+        self._draws = 0
+
+    def __enter__(self) -> "NoiseStream":
+        self._outer = getattr(_streams, "current", None)
+        _streams.current = self
+        return self
+
+    def __exit__(self, *exc) -> None:
+        _streams.current = self._outer
+
+    def uniform(self, shape: list) -> tf.Tensor:
+        """float32 in [0, 1) of `shape`, whose first entry counts this replica's examples."""
+        seed = tf.random.experimental.stateless_fold_in(self._seed, self._draws)
+        self._draws += 1
+        replica = tf.distribute.get_replica_context()
+        examples, rest = shape[0], shape[1:]
+        everyone = [examples * replica.num_replicas_in_sync, *rest]
+        first = examples * replica.replica_id_in_sync_group
+        return tf.random.stateless_uniform(everyone, seed)[first : first + examples]
+
+
+def dropout(x: tf.Tensor, rate: float, training: bool) -> tf.Tensor:
+    """x · b / (1 - rate) with b = 1 with probability 1 - rate, else 0, for each entry.
+
+    In inference x itself (Srivastava et al. 2014, JMLR 15).
+
+    Args:
+      x: float32 `[N, …]`.
+      rate: share of entries that are dropped, in [0, 1).
+      training: whether to drop.
+    """
+    return _drop(x, rate, training, tf.unstack(tf.shape(x)))
+
+
+def drop_path(branch: tf.Tensor, rate: float, training: bool) -> tf.Tensor:
+    """Stochastic depth (Huang et al. 2016, arXiv 1603.09382): one b for each example's branch.
+
+    The paper keeps the branch as it is in training and scales it by 1 - rate in inference;
+    here training divides by 1 - rate instead, which is the same but for the factor, and
+    leaves inference alone.
+
+    Args:
+      branch: float32 `[N, H, W, C]`, before it is added to the shortcut.
+      rate: share of examples whose branch is dropped, in [0, 1).
+      training: whether to drop.
+    """
+    return _drop(branch, rate, training, [tf.shape(branch)[0]] + [1] * (len(branch.shape) - 1))
+
+
+def _drop(x, rate, training, shape):
+    if not training or rate == 0:
+        return x
+    stream = getattr(_streams, "current", None)
+    noise = stream.uniform(shape) if stream else tf.random.uniform(shape)
+    # A selection and not a product: 0 times an infinite entry would be NaN.
+    return tf.where(noise >= rate, x / (1 - rate), 0.0)
