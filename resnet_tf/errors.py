@@ -5,6 +5,8 @@ followed by `details` (a table, say) where there are any. Scripts never show a
 traceback for one unless `--v=1` asks for it.
 """
 
+from collections.abc import Sequence
+
 # Exit codes are part of the command contract: other programs script against them.
 BAD_FLAGS = 64
 BAD_DATA = 65
@@ -34,6 +36,16 @@ class UserError(Exception):
         self.details = details
         line = " | ".join(_one_line(part) for part in (what, where, remedy))
         super().__init__(f"ERROR {code}: {line}")
+
+
+def table(rows: Sequence[Sequence[str]], most: int = 60) -> str:
+    """Rows of cells as aligned columns, indented; what is beyond `most` rows is counted."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = [
+        "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip()
+        for row in rows[:most]
+    ]
+    return "\n".join(lines + ([f"  … and {len(rows) - most} more"] if len(rows) > most else []))
 
 
 def _one_line(text: object) -> str:

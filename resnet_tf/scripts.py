@@ -119,24 +119,29 @@ def config_from_flags(recipe: Config) -> Config:
         if FLAGS[field.name].value is not None
     }
     if "model_options" in given:
-        given["model_options"] = _options(given["model_options"])
+        given["model_options"] = options_from("model_options", given["model_options"])
     elif given.get("model", recipe.model) != recipe.model:
         given["model_options"] = {}  # the recipe's belong to the recipe's network
     if "boundaries" in given:
         given["boundaries"] = tuple(given["boundaries"])
     if "factors" in given:
-        given["factors"] = _numbers("factors", given["factors"])
+        given["factors"] = numbers_from("factors", given["factors"])
     if not given.keys().isdisjoint(("steps", "epochs", "examples")):
         given = {"steps": 0, "epochs": 0.0, "examples": 0} | given
     return dataclasses.replace(recipe, **given)
 
 
-def _options(texts: list[str]) -> dict:
+def options_from(flag: str, texts: list[str]) -> dict:
+    """The options that a flag gives as name=value,name=value.
+
+    Raises:
+      UserError: 64 for anything else.
+    """
     options = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name.isidentifier():
-            raise bad_flag("model_options", "must be name=value,name=value", repr(text))
+            raise bad_flag(flag, "must be name=value,name=value", repr(text))
         options[name] = _literal(value)
     return options
 
@@ -153,8 +158,13 @@ def _literal(text: str) -> bool | int | float | str:
     return text
 
 
-def _numbers(name: str, texts: list[str]) -> tuple[float, ...]:
+def numbers_from(flag: str, texts: list[str]) -> tuple[float, ...]:
+    """The numbers that a flag gives as a,b,c.
+
+    Raises:
+      UserError: 64 for anything else.
+    """
     try:
         return tuple(float(text) for text in texts)
     except ValueError as error:
-        raise bad_flag(name, "must be numbers", ",".join(texts)) from error
+        raise bad_flag(flag, "must be numbers", ",".join(texts)) from error

@@ -6,20 +6,63 @@ All in float64 and written for reading, not for speed. Images are `[N, H, W, C]`
 import numpy as np
 
 
-def conv2d(x, kernel, stride=1, padding="same", bias=None):
-    """Convolution by its definition; padding "same" (TF's), "valid" or an integer."""
-    x, kernel = np.asarray(x, np.float64), np.asarray(kernel, np.float64)
-    size = kernel.shape[0]
-    pads = [_pads(length, size, stride, padding) for length in x.shape[1:3]]
-    x = np.pad(x, [(0, 0), *pads, (0, 0)])
-    out_h = (x.shape[1] - size) // stride + 1
-    out_w = (x.shape[2] - size) // stride + 1
-    y = np.zeros((x.shape[0], out_h, out_w, kernel.shape[3]))
-    for i in range(out_h):
-        for j in range(out_w):
-            window = x[:, i * stride : i * stride + size, j * stride : j * stride + size]
-            y[:, i, j] = np.tensordot(window, kernel, axes=3)
+def conv2d(x, kernel, stride=1, padding="same", bias=None, dilation=1, groups=1):
+    """Convolution by its definition; padding as `resnet_tf.layers.Conv2D` takes it."""
+    x = np.asarray(x, np.float64)
+    kernel = _spread(np.asarray(kernel, np.float64), x.shape[3], dilation, groups)
+    x, windows = _windows(x, kernel.shape[:2], stride, padding, fill=0)
+    y = np.zeros((x.shape[0], *windows.shape[:2], kernel.shape[3]))
+    for (i, j), (rows, columns) in _each(windows):
+        y[:, i, j] = np.tensordot(x[:, rows, columns], kernel, axes=3)
     return y if bias is None else y + np.asarray(bias, np.float64)
+
+
+def _spread(kernel, channels_in, dilation, groups):
+    """The kernel of an ordinary convolution: zeros between taps and across groups."""
+    height, width, inside, channels = kernel.shape
+    spans = [dilation * (size - 1) + 1 for size in (height, width)]
+    full = np.zeros((*spans, channels_in, channels))
+    outside = channels // groups
+    for g in range(groups):
+        into, out = slice(g * inside, (g + 1) * inside), slice(g * outside, (g + 1) * outside)
+        full[::dilation, ::dilation, into, out] = kernel[..., out]
+    return full
+
+
+def max_pool(x, size, stride, padding="valid"):
+    """Largest value of each window; the padding is left out."""
+    return _pool(x, size, stride, padding, np.nanmax)
+
+
+def average_pool(x, size, stride, padding="valid"):
+    """Mean of each window; the padding is left out."""
+    return _pool(x, size, stride, padding, np.nanmean)
+
+
+def _pool(x, size, stride, padding, reduce):
+    x, windows = _windows(np.asarray(x, np.float64), (size, size), stride, padding, fill=np.nan)
+    y = np.zeros((x.shape[0], *windows.shape[:2], x.shape[3]))
+    for (i, j), (rows, columns) in _each(windows):
+        y[:, i, j] = reduce(x[:, rows, columns], axis=(1, 2))
+    return y
+
+
+def _windows(x, size, stride, padding, fill):
+    """The padded images, and for each output pixel the (rows, columns) it is made from."""
+    pads = [_pads(length, k, stride, padding) for length, k in zip(x.shape[1:3], size)]
+    x = np.pad(x, [(0, 0), *pads, (0, 0)], constant_values=fill)
+    rows, columns = (
+        [slice(start, start + k) for start in range(0, length - k + 1, stride)]
+        for length, k in zip(x.shape[1:3], size)
+    )
+    windows = np.empty((len(rows), len(columns)), object)
+    for i, j in np.ndindex(*windows.shape):
+        windows[i, j] = rows[i], columns[j]
+    return x, windows
+
+
+def _each(windows):
+    return ((index, windows[index]) for index in np.ndindex(*windows.shape))
 
 
 def _pads(length, size, stride, padding):
@@ -28,7 +71,28 @@ def _pads(length, size, stride, padding):
     if padding == "same":
         total = max((-(-length // stride) - 1) * stride + size - length, 0)
         return total // 2, total - total // 2
+    if padding == "symmetric":
+        return (size - 1) // 2, (size - 1) // 2
     return padding, padding
+
+
+def resize(image, height, width, antialias):
+    """Bilinear, half-pixel centres: `[h, w, c]` to float64 `[height, width, c]`.
+
+    Antialiased, the triangle that weighs the pixels is as wide as an output pixel where that
+    is wider than an input pixel; otherwise it is always as wide as an input pixel.
+    """
+
+    def weights(length_in, length_out):
+        scale = length_in / length_out
+        support = max(scale, 1) if antialias else 1
+        centres = (np.arange(length_out)[:, None] + 0.5) * scale
+        distances = np.abs(np.arange(length_in) + 0.5 - centres) / support
+        triangle = np.maximum(1 - distances, 0)
+        return triangle / triangle.sum(axis=1, keepdims=True)
+
+    rows, columns = weights(image.shape[0], height), weights(image.shape[1], width)
+    return np.einsum("ih,jw,hwc->ijc", rows, columns, image.astype(np.float64))
 
 
 def batch_statistics(x):
@@ -54,6 +118,11 @@ def relu(x):
     return np.maximum(x, 0)
 
 
+def sigmoid(x):
+    """1 / (1 + exp(-x))."""
+    return 1 / (1 + np.exp(-x))
+
+
 def cross_entropy(logits, labels):
     """-log softmax(logits)[label]."""
     logits = np.asarray(logits, np.float64)
@@ -77,3 +146,58 @@ def numeric_gradient(function, x, step=1e-2):
         down[index] -= step
         gradient[index] = (function(up) - function(down)) / (2 * step)
     return gradient
+
+
+def fill(variables, kernels=(-0.7, 0.7)):
+    """Distinct values in named variables, batch norms far from the identity.
+
+    With `kernels` None, the kernels stay what they are.
+    """
+    for seed, (name, variable) in enumerate(variables.items()):
+        low, high = (0.5, 2.0) if name.endswith(("scale", "moving_variance")) else (-0.7, 0.7)
+        if name.endswith("kernel"):
+            if kernels is None:
+                continue
+            low, high = kernels
+        variable.assign(ramp(variable.shape, low, high, seed))
+
+
+class Layers:
+    """The layers of a module in NumPy, by the path of their attributes.
+
+    Only weights are taken from the module. Strides, dilations and groups are what the test
+    says that they are.
+    """
+
+    def __init__(self, module, training, padding="symmetric", epsilon=1e-5):
+        self.module, self.training = module, training
+        self.padding, self.epsilon = padding, epsilon
+
+    def below(self, path):
+        """The same of the module at `path`."""
+        return Layers(self.layer(path), self.training, self.padding, self.epsilon)
+
+    def layer(self, path):
+        layer = self.module
+        for part in path.split("."):
+            layer = layer[int(part)] if part.isdigit() else getattr(layer, part)
+        return layer
+
+    def conv(self, path, x, stride=1, dilation=1, groups=1, padding=None):
+        layer = self.layer(path)
+        bias = None if layer.bias is None else layer.bias.numpy()
+        padding = padding or self.padding
+        return conv2d(x, layer.kernel.numpy(), stride, padding, bias, dilation, groups)
+
+    def norm(self, path, x):
+        layer = self.layer(path)
+        scale = 1.0 if layer.scale is None else layer.scale.numpy()
+        offset = layer.offset.numpy()
+        if self.training:
+            return batch_norm(x, scale, offset, self.epsilon)
+        stored = layer.moving_mean.numpy(), layer.moving_variance.numpy()
+        return normalize(x, *stored, scale, offset, self.epsilon)
+
+    def dense(self, path, x):
+        layer = self.layer(path)
+        return x @ layer.kernel.numpy().astype(np.float64) + layer.bias.numpy()

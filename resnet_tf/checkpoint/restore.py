@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import pathlib
 import tempfile
 from collections.abc import Iterator, Mapping
 
@@ -24,7 +25,7 @@ def restore(commit: Commit, variables: Mapping[str, tf.Variable], prefix: str = 
       UserError: 78, with a table, unless names, shapes and dtypes agree both ways. Nothing
         is assigned then.
     """
-    with _reader(commit) as reader:
+    with open_reader(commit.path / commit.variables) as reader:
         dtypes = reader.get_variable_to_dtype_map()
         saved = {
             name: (tuple(shape), dtypes[name].name)
@@ -39,29 +40,27 @@ def restore(commit: Commit, variables: Mapping[str, tf.Variable], prefix: str = 
 
 
 @contextlib.contextmanager
-def _reader(commit: Commit) -> Iterator:
-    """TensorFlow's reader takes a path for a pattern, so it gets one without brackets."""
+def open_reader(prefix: pathlib.Path) -> Iterator:
+    """TensorFlow's reader of a checkpoint, for any path.
+
+    It takes a path for a pattern, so it gets one whose directories have no brackets.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        alias = os.path.join(folder, "commit")
-        os.symlink(commit.path.resolve(), alias, target_is_directory=True)
-        yield tf.train.load_checkpoint(os.path.join(alias, os.path.basename(commit.variables)))
+        alias = os.path.join(folder, "checkpoint")
+        os.symlink(prefix.parent.resolve(), alias, target_is_directory=True)
+        yield tf.train.load_checkpoint(os.path.join(alias, prefix.name))
 
 
 def _mismatch(commit: Commit, saved: dict, wanted: dict) -> UserError:
     names = [n for n in sorted(saved.keys() | wanted) if saved.get(n) != wanted.get(n)]
     rows = [("variable", "in the checkpoint", "in the model")]
     rows += [(name, _describe(saved.get(name)), _describe(wanted.get(name))) for name in names]
-    widths = [max(len(row[i]) for row in rows) for i in range(3)]
-    table = "\n".join(
-        "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip()
-        for row in rows
-    )
     return UserError(
         errors.MISMATCH,
         f"{len(names)} of {len(wanted)} variables differ from the checkpoint",
         commit.path,
         "give the --model and --model_options that it was made with, or another --model_dir",
-        details=table,
+        details=errors.table(rows),
     )
 
 

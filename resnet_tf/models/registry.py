@@ -4,6 +4,10 @@ import dataclasses
 import difflib
 import fnmatch
 
+import tensorflow as tf
+
+from resnet_tf import errors
+from resnet_tf.errors import UserError
 from resnet_tf.models.cifar_bottleneck import CifarBottleneckResNet
 from resnet_tf.models.cifar_ordering import ORDERINGS, OrderingResNet
 from resnet_tf.models.cifar_resnet import CifarResNet
@@ -82,10 +86,38 @@ def create(name: str, **options) -> Classifier:
 
     Raises:
       ValueError: for an unknown name or an option's value that the network refuses.
-      TypeError: for an option that the network does not have or that its name fixes.
+      TypeError: for an option that the network does not have, that its name fixes, or that
+        it cannot do without.
     """
     row = _row(name)
+    known = {field.name: field for field in dataclasses.fields(row.family.Options)}
+    for option in options:
+        if option in row.fixed:
+            raise TypeError(f"{name} stands for {option} {row.fixed[option]!r}")
+        if option not in known:
+            free = ", ".join(sorted(known.keys() - row.fixed))
+            raise TypeError(f"{name} has no option {option!r}; it has {free}")
+    for option, field in known.items():
+        if field.default is dataclasses.MISSING and option not in {**row.fixed, **options}:
+            raise TypeError(f"{name} needs the option {option!r}")
     return row.family(row.family.Options(**row.fixed, **options))
+
+
+def create_as_told(name: str, **options) -> Classifier:
+    """`create` for a name and options that a user gave on the command line.
+
+    Raises:
+      UserError: 64 where there is no such network or it cannot be built.
+    """
+    try:
+        return create(name, **options)
+    except (ValueError, TypeError, tf.errors.OpError) as error:
+        raise UserError(
+            errors.BAD_FLAGS,
+            f"cannot build {name}: {error}",
+            "--model, --model_options",
+            "see resnet_tf/models for the networks and their options",
+        ) from error
 
 
 def usual_preprocessing(name: str) -> Preprocessing:

@@ -7,11 +7,10 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from resnet_tf import checkpoint, durations, errors, input, models, runtime
+from resnet_tf import checkpoint, durations, input, models, runtime
 from resnet_tf.checkpoint import Commit
 from resnet_tf.config import Config, bad_flag
 from resnet_tf.distribution import describe_devices
-from resnet_tf.errors import UserError
 from resnet_tf.evaluation import make_evaluation
 from resnet_tf.layers import named_variables
 from resnet_tf.preprocessing import Preprocessing
@@ -77,7 +76,7 @@ def build(config: Config, strategy: tf.distribute.Strategy, manifest: input.Mani
     total_steps = config.total_steps(manifest.records(config.train_split))
     schedule = _schedule(config, manifest.records(config.train_split), total_steps)
     with strategy.scope():
-        model = _model(config, manifest)
+        model = models.create_as_told(config.model, **_model_options(config, manifest))
         if min(height, width) < model.smallest_image:
             rule = f"must be {model.smallest_image} or more for {config.model}"
             raise bad_flag("image_size", rule, f"pictures of {height}x{width}")
@@ -152,23 +151,16 @@ def _schedule(config: Config, records: int, total_steps: int) -> schedules.Sched
     return schedules.with_warmup(main, warmup)
 
 
-def _model(config: Config, manifest: input.Manifest) -> models.Classifier:
-    try:
-        return models.create(
-            config.model,
-            num_classes=len(manifest.classes),
-            channels=manifest.channels,
-            seed=config.seed,
-            sync_batch_norm=config.sync_batch_norm,
-            **config.model_options,
-        )
-    except (ValueError, TypeError, tf.errors.OpError) as error:
-        raise UserError(
-            errors.BAD_FLAGS,
-            f"cannot build {config.model}: {error}",
-            "--model, --model_options",
-            "see resnet_tf/models for the networks and their options",
-        ) from error
+def _model_options(config: Config, manifest: input.Manifest) -> dict:
+    told = {
+        "num_classes": len(manifest.classes),
+        "channels": manifest.channels,
+        "seed": config.seed,
+        "sync_batch_norm": config.sync_batch_norm,
+    }
+    for name in told.keys() & config.model_options:
+        raise bad_flag("model_options", f"cannot have {name}, which the data or a flag says")
+    return told | config.model_options
 
 
 def _saved_variables(state: TrainingState) -> dict[str, tf.Variable]:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import references
 
-from resnet_tf.layers import BatchNorm, StatisticsTape
+from resnet_tf.layers import BatchNorm, StatisticsTape, named_variables, zeros
 
 SHAPE = (4, 3, 5, 2)
 SCALE, OFFSET = np.float32([1.5, -0.5]), np.float32([0.25, 2.0])
@@ -101,6 +101,55 @@ def test_gradients_equal_central_differences(synchronized):
     np.testing.assert_allclose(gradients[2].numpy(), expected, atol=1e-4)
 
 
+@pytest.mark.parametrize("synchronized", [False, True])
+def test_without_a_scale_there_is_no_such_variable_and_the_scale_is_one(synchronized):
+    layer = BatchNorm(2, scale_init=None, epsilon=1e-3, synchronized=synchronized)
+    assert layer.scale is None
+    assert set(named_variables(layer)) == {"offset", "moving_mean", "moving_variance"}
+    assert len(layer.trainable_variables) == 1
+    layer.offset.assign(OFFSET)
+    layer.moving_mean.assign([0.5, -1.0])
+    layer.moving_variance.assign([2.0, 0.3])
+    x = references.ramp(SHAPE, low=-3, high=5)
+    expected = references.normalize(x, [0.5, -1.0], [2.0, 0.3], 1.0, OFFSET, 1e-3)
+    np.testing.assert_allclose(layer(x, training=False).numpy(), expected, atol=1e-5)
+    expected = references.batch_norm(x, 1.0, OFFSET, 1e-3)
+    np.testing.assert_allclose(layer(x, training=True).numpy(), expected, atol=1e-5)
+    moved = 0.9 * np.array([0.5, -1.0]) + 0.1 * references.batch_statistics(x)[0]
+    np.testing.assert_allclose(layer.moving_mean.numpy(), moved, atol=1e-6)
+
+
+def test_the_offset_has_a_gradient_without_a_scale():
+    import tensorflow as tf
+
+    layer, x = BatchNorm(2, scale_init=None), references.ramp(SHAPE)
+    weights = references.ramp(SHAPE, seed=6)
+    with tf.GradientTape() as tape:
+        total = tf.reduce_sum(layer(x, training=True) * weights)
+    (of_offset,) = tape.gradient(total, layer.trainable_variables)
+    np.testing.assert_allclose(of_offset.numpy(), weights.sum(axis=(0, 1, 2)), atol=1e-5)
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("synchronized", [False, True])
+def test_a_scale_that_starts_at_zero_gives_the_offset_and_can_grow(training, synchronized):
+    import tensorflow as tf
+
+    layer = BatchNorm(2, scale_init=zeros, synchronized=synchronized)
+    np.testing.assert_array_equal(layer.scale.numpy(), [0, 0])
+    layer.offset.assign(OFFSET)
+    x = references.ramp(SHAPE)
+    with tf.GradientTape() as tape:
+        y = layer(x, training)
+        total = tf.reduce_sum(y * references.ramp(SHAPE, seed=6))
+    np.testing.assert_array_equal(y.numpy(), np.broadcast_to(OFFSET, SHAPE))
+    assert (np.abs(tape.gradient(total, layer.scale).numpy()) > 1e-3).all()
+
+
+def test_a_scale_starts_at_one_by_default():
+    np.testing.assert_array_equal(BatchNorm(3).scale.numpy(), [1, 1, 1])
+
+
 def run_on_two(strategy, layer, x, weights):
     """Outputs, gradients of scale (summed) and of the input of halves of x on two replicas."""
     import tensorflow as tf
@@ -153,6 +202,20 @@ def test_synchronized_on_two_replicas_equals_the_whole_batch_on_one(two_replicas
     for moved, wanted in ((layer.moving_mean, alone.moving_mean),
                           (layer.moving_variance, alone.moving_variance)):  # fmt: skip
         np.testing.assert_allclose(moved.numpy(), wanted.numpy(), atol=1e-6)
+
+
+def test_synchronized_without_a_scale_on_two_replicas_equals_one(two_replicas):
+    import tensorflow as tf
+
+    x = references.ramp((8, 3, 3, 2), low=-2, high=4, seed=7)
+    with two_replicas.scope():
+        layer = BatchNorm(2, scale_init=None, synchronized=True)
+    halves = two_replicas.experimental_distribute_values_from_function(
+        lambda c: tf.constant(np.split(x, 2)[c.replica_id_in_sync_group])
+    )
+    step = tf.function(lambda h: two_replicas.run(lambda x: layer(x, training=True), args=(h,)))
+    y = np.concatenate([p.numpy() for p in two_replicas.experimental_local_results(step(halves))])
+    np.testing.assert_allclose(y, references.batch_norm(x, 1.0, 0.0), atol=1e-5)
 
 
 def test_local_statistics_on_two_replicas_move_the_stored_ones_by_their_mean(two_replicas):

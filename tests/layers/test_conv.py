@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 import references
@@ -32,16 +34,71 @@ def test_same_at_stride_two_differs_from_symmetric_padding():
     assert np.abs(same - symmetric).max() > 0.1
 
 
-@pytest.mark.parametrize("stride, padding", [(1, "same"), (2, 1), (2, "same"), (1, "valid")])
-def test_gradients_equal_central_differences(stride, padding):
+@pytest.mark.parametrize("padding", ["same", "valid", "symmetric", 2])
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("dilation", [1, 2, 3])
+@pytest.mark.parametrize("groups", [1, 2, 4])
+def test_dilation_and_groups_equal_their_definition(padding, stride, dilation, groups):
+    layer = make(4, 8, 3, stride=stride, padding=padding, dilation=dilation, groups=groups)
+    assert layer.kernel.shape == (3, 3, 4 // groups, 8)
+    x = references.ramp((2, 9, 8, 4), seed=2)
+    expected = references.conv2d(
+        x, layer.kernel.numpy(), stride, padding, dilation=dilation, groups=groups
+    )
+    np.testing.assert_allclose(layer(x).numpy(), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(1, 7), (7, 1), (3, 5), (1, 1)])
+@pytest.mark.parametrize("padding", ["same", "valid", "symmetric", 1])
+@pytest.mark.parametrize("stride, dilation", [(1, 1), (2, 1), (1, 2)])
+def test_rectangular_kernels_equal_their_definition(size, padding, stride, dilation):
+    layer = make(2, 3, size, stride=stride, padding=padding, dilation=dilation)
+    assert layer.kernel.shape == (*size, 2, 3)
+    x = references.ramp((2, 15, 14, 2), seed=2)
+    expected = references.conv2d(x, layer.kernel.numpy(), stride, padding, dilation=dilation)
+    np.testing.assert_allclose(layer(x).numpy(), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("size, pads", [(3, 1), (7, 3), (1, 0)])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_symmetric_pads_half_of_what_the_window_has_around_its_middle(size, pads, stride):
+    x = references.ramp((1, 8, 8, 2))
+    symmetric, number = (make(2, 2, size, stride=stride, padding=p)(x) for p in ("symmetric", pads))
+    np.testing.assert_array_equal(symmetric.numpy(), number.numpy())
+    assert symmetric.shape[1] == 8 // stride
+
+
+def test_a_dilated_group_written_out_by_hand():
+    layer = make(2, 2, (1, 2), padding="valid", dilation=2, groups=2)
+    layer.kernel.assign(np.float32([[[[1, 10]], [[100, 1000]]]]))
+    x = np.float32([[1, 5], [2, 6], [3, 7], [4, 8]])[None, None]
+    expected = [[1 + 300, 50 + 7000], [2 + 400, 60 + 8000]]
+    np.testing.assert_array_equal(layer(x).numpy()[0, 0], expected)
+
+
+@pytest.mark.parametrize("size, dilation, window", [
+    (2, 1, r"\(2, 2\)"), ((1, 4), 1, r"\(1, 4\)"), ((2, 3), 3, r"\(4, 7\)"),
+])  # fmt: skip
+def test_symmetric_refuses_an_even_window(size, dilation, window):
+    with pytest.raises(ValueError, match=f"padding 'symmetric' needs an odd window, got {window}"):
+        make(1, 1, size, dilation=dilation, padding="symmetric")
+
+
+@pytest.mark.parametrize("stride, padding, options", [
+    (1, "same", {}), (2, 1, {}), (2, "same", {}), (1, "valid", {}),
+    (1, "symmetric", {"groups": 2}), (2, "symmetric", {"groups": 2}),
+    (1, "symmetric", {"dilation": 2}), (2, "symmetric", {"dilation": 2}),
+    (2, "same", {"dilation": 2}), (2, "symmetric", {"dilation": 2, "groups": 2}),
+])  # fmt: skip
+def test_gradients_equal_central_differences(stride, padding, options):
     import tensorflow as tf
 
-    layer = make(2, 2, 3, stride=stride, padding=padding, use_bias=True)
+    layer = make(2, 2, 3, stride=stride, padding=padding, use_bias=True, **options)
     x = references.ramp((1, 5, 5, 2), seed=3)
     weights = None
 
     def loss(images, kernel):
-        y = references.conv2d(images, kernel, stride, padding, layer.bias.numpy())
+        y = references.conv2d(images, kernel, stride, padding, layer.bias.numpy(), **options)
         return float((y * weights).sum())
 
     weights = references.ramp(layer(x).shape, seed=4).astype(np.float64)
@@ -59,20 +116,32 @@ def test_gradients_equal_central_differences(stride, padding):
     np.testing.assert_allclose(of_bias.numpy(), weights.sum(axis=(0, 1, 2)), atol=1e-5)
 
 
-@pytest.mark.parametrize("padding", ["full", -1, True, 1.5])
+@pytest.mark.parametrize("padding", ["full", "SAME", -1, True, 1.5, None])
 def test_another_padding_is_refused(padding):
-    with pytest.raises(
-        ValueError, match="padding must be 'same', 'symmetric', 'valid' or an integer of 0"
-    ):
+    message = "padding must be 'same', 'symmetric', 'valid' or an integer of 0 or more, got "
+    with pytest.raises(ValueError, match=re.escape(message + repr(padding))):
         make(1, 1, 3, padding=padding)
 
 
 @pytest.mark.parametrize(
     "sizes, name",
-    [((0, 1, 3, 1), "channels_in"), ((1, 0, 3, 1), "channels_out"),
-     ((1, 1, 0, 1), "kernel_size"), ((1, 1, 3, 0), "stride")],
+    [((0, 1, 3), "channels_in"), ((1, 0, 3), "channels_out"),
+     ((1, 1, 0), "kernel_size"), ((1, 1, (3, 0)), "kernel_size"), ((1, 1, (0, 3)), "kernel_size")],
 )  # fmt: skip
 def test_a_size_below_one_is_refused(sizes, name):
-    *positional, stride = sizes
     with pytest.raises(ValueError, match=f"{name} must be an integer of 1 or more, got 0"):
-        make(*positional, stride=stride)
+        make(*sizes)
+
+
+@pytest.mark.parametrize("name", ["stride", "dilation", "groups"])
+@pytest.mark.parametrize("value", [0, -1, 1.5])
+def test_a_stride_dilation_or_group_count_below_one_is_refused(name, value):
+    with pytest.raises(ValueError, match=f"{name} must be an integer of 1 or more, got {value}"):
+        make(2, 2, 3, **{name: value})
+
+
+@pytest.mark.parametrize("channels_in, channels_out", [(4, 6), (6, 4), (3, 3)])
+def test_groups_must_divide_the_channels(channels_in, channels_out):
+    message = f"groups must divide the channels, got 4 for {channels_in} and {channels_out}"
+    with pytest.raises(ValueError, match=message):
+        make(channels_in, channels_out, 3, groups=4)

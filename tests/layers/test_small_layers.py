@@ -1,5 +1,7 @@
 """Dense, pooling, initialisers and names."""
 
+import math
+
 import numpy as np
 import pytest
 import references
@@ -13,6 +15,7 @@ from resnet_tf.layers import (
     max_pool,
     named_variables,
     ones,
+    truncated_normal,
     zeros,
 )
 
@@ -35,29 +38,28 @@ def test_dense_refuses_a_size_below_one():
         Dense(0, 2, init=zeros)
 
 
-def pooled(x, size, stride, reduce, pads=(0, 0), fill=np.nan):
-    x = np.pad(x, [(0, 0), pads, pads, (0, 0)], constant_values=fill)
-    steps = [(length - size) // stride + 1 for length in x.shape[1:3]]
-    rows = [
-        [reduce(x[:, i * stride :, j * stride :][:, :size, :size], axis=(1, 2))
-         for j in range(steps[1])]
-        for i in range(steps[0])
-    ]  # fmt: skip
-    return np.moveaxis(np.array(rows), 2, 0)
+@pytest.mark.parametrize("padding", ["valid", 1, "same", "symmetric"])
+@pytest.mark.parametrize("length", [7, 8])
+def test_max_pool_leaves_the_padding_out(padding, length):
+    x = references.ramp((2, length, 8, 3)) - 5  # negative: a zero from the padding would win
+    expected = references.max_pool(x, 3, 2, padding)
+    np.testing.assert_array_equal(max_pool(x, 3, 2, padding).numpy(), np.float32(expected))
 
 
-@pytest.mark.parametrize("padding, pads", [("valid", (0, 0)), (1, (1, 1)), ("same", (0, 1))])
-def test_max_pool_leaves_the_padding_out(padding, pads):
-    x = references.ramp((2, 8, 8, 3)) - 5  # all negative: a zero from the padding would win
-    expected = pooled(x, 3, 2, np.nanmax, pads)
-    np.testing.assert_array_equal(max_pool(x, 3, 2, padding).numpy(), expected)
+@pytest.mark.parametrize("padding", ["valid", "same"])
+@pytest.mark.parametrize("size, stride", [(3, 1), (2, 2)])
+@pytest.mark.parametrize("length", [5, 6])
+def test_average_pool_leaves_the_padding_out_of_the_mean(padding, size, stride, length):
+    x = references.ramp((2, length, 6, 3)) + 5
+    expected = references.average_pool(x, size, stride, padding)
+    np.testing.assert_allclose(average_pool(x, size, stride, padding).numpy(), expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("padding, pads", [("valid", (0, 0)), ("same", (1, 1))])
-def test_average_pool_leaves_the_padding_out_of_the_mean(padding, pads):
-    x = references.ramp((2, 6, 6, 3)) + 5
-    expected = pooled(x, 3, 1, np.nanmean, pads)
-    np.testing.assert_allclose(average_pool(x, 3, 1, padding).numpy(), expected, rtol=1e-5)
+def test_same_pools_written_out_by_hand():
+    x = np.float32([[1, 2, 3], [4, 5, 6], [7, 8, 10]])[None, :, :, None]
+    averages = [[(1 + 2 + 4 + 5) / 4, (3 + 6) / 2], [(7 + 8) / 2, 10]]
+    np.testing.assert_array_equal(average_pool(x, 2, 2, "same").numpy()[0, :, :, 0], averages)
+    np.testing.assert_array_equal(max_pool(x, 2, 2, "same").numpy()[0, :, :, 0], [[5, 6], [8, 10]])
 
 
 def test_global_average_pool_is_the_mean_over_positions():
@@ -83,6 +85,35 @@ def test_he_normal_is_a_function_of_seed_and_call():
 def test_he_normal_refuses_another_mode():
     with pytest.raises(ValueError, match="mode must be 'fan_in' or 'fan_out', got 'fan'"):
         he_normal(0, "fan")
+
+
+@pytest.mark.parametrize("shape, fan", [
+    ((3, 3, 64, 128), 3 * 3 * 64), ((1, 7, 64, 256), 7 * 64), ((300, 400), 300),
+])  # fmt: skip
+def test_truncated_normal_has_variance_two_over_fan_in(shape, fan):
+    values = truncated_normal(0)(shape).numpy()
+    # Of a normal cut at two standard deviations, the mean square varies less than of a whole
+    # one, √(2 / n) of itself.
+    assert abs(values.var() * fan / 2 - 1) < 4 * np.sqrt(2 / values.size)
+    assert abs(values.mean()) < 4 * np.sqrt(2 / fan / values.size)
+
+
+def test_truncated_normal_is_cut_at_two_standard_deviations():
+    values = truncated_normal(0)((3, 3, 64, 128)).numpy()
+    # A standard normal cut at c has variance 1 - 2 c φ(c) / (2 Φ(c) - 1).
+    density = math.exp(-2) / math.sqrt(2 * math.pi)
+    variance = 1 - 2 * 2 * density / math.erf(2 / math.sqrt(2))
+    cut = 2 * math.sqrt(2 / (3 * 3 * 64) / variance)
+    largest = np.abs(values).max()
+    assert 0.99 * cut < largest <= cut * (1 + 1e-6)
+
+
+def test_truncated_normal_is_a_function_of_seed_and_call():
+    first, again, other = truncated_normal(1), truncated_normal(1), truncated_normal(2)
+    a, b = first((3, 4)).numpy(), first((3, 4)).numpy()
+    np.testing.assert_array_equal(a, again((3, 4)).numpy())
+    np.testing.assert_array_equal(b, again((3, 4)).numpy())
+    assert not np.isclose(a, b).any() and not np.isclose(a, other((3, 4)).numpy()).any()
 
 
 def test_zeros_and_ones():

@@ -1,0 +1,146 @@
+"""A model directory made of the weights of another framework, for `load` and `eval.py`."""
+
+import dataclasses
+import json
+import os
+import pathlib
+
+from resnet_tf import checkpoint, errors, models, runtime
+from resnet_tf.checkpoint import Commit, foreign
+from resnet_tf.config import bad_flag
+from resnet_tf.errors import UserError
+from resnet_tf.files import sha256_of
+from resnet_tf.layers import named_variables
+from resnet_tf.preprocessing import Preprocessing
+
+
+def import_weights(
+    model: str,
+    weights: str | os.PathLike,
+    output: str | os.PathLike,
+    *,
+    options: dict | None = None,
+    classes: str | os.PathLike | None = None,
+    mean: tuple[float, ...] | None = None,
+    std: tuple[float, ...] | None = None,
+    input_size: int | None = None,
+) -> tuple[Commit, foreign.Translation]:
+    """Commits the weights of a file as step 0 of a new model directory.
+
+    The number of classes is read off the weights.
+
+    Args:
+      model: a registered name.
+      weights: what `foreign.read` takes.
+      output: a directory that does not exist yet or is empty.
+      options: of the network.
+      classes: a file of class names, see `read_classes`; by default the network has none.
+      mean, std: a channel, in pixel units; by default the network's usual ones.
+      input_size: side of the pictures; by default the network's usual one.
+
+    Returns:
+      The commit, and what was left out of the file.
+
+    Raises:
+      UserError: 64, 65, 66, 73, 74 and 78, before anything is written.
+    """
+    output = pathlib.Path(output)
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise UserError(errors.CANNOT_CREATE, "the output exists", output, "choose another name")
+    options = options or {}
+    # What is told wrong is said before a large file is read.
+    usual = _usual_preprocessing(model)
+    translation = foreign.translate(foreign.read(weights), weights)
+    head = translation.tensors.get("head/bias")
+    told = {} if head is None else {"num_classes": len(head)}
+    network = models.create_as_told(model, **(told | options))
+    shapes = {name: tuple(v.shape) for name, v in named_variables(network).items()}
+    tensors = foreign.match(translation, shapes, weights)
+    pictures = _pictures(usual, network, mean, std, input_size)
+    num_classes = network.options.num_classes
+    fields = {
+        "config": None,
+        "architecture": {"model": model, "options": options, "num_classes": num_classes},
+        "classes": read_classes(classes, num_classes) if classes else None,
+        "preprocessing": pictures.to_json(),
+        "data": None,
+        "environment": runtime.describe(),
+        "source": _source(pathlib.Path(weights)),
+    }
+    state = {f"model/{name}": tensor for name, tensor in tensors.items()}
+    return checkpoint.write(output / "checkpoints", 0, state, fields), translation
+
+
+def _usual_preprocessing(model: str) -> Preprocessing:
+    try:
+        return models.usual_preprocessing(model)
+    except ValueError as error:
+        raise bad_flag("model", "must be a network's name", error) from error
+
+
+def _pictures(
+    usual: Preprocessing,
+    network: models.Classifier,
+    mean: tuple[float, ...] | None,
+    std: tuple[float, ...] | None,
+    input_size: int | None,
+) -> Preprocessing:
+    """The usual pictures with what was told in its place."""
+    mean, std, side = mean or usual.mean, std or usual.std, input_size or usual.height
+    if side < network.smallest_image:
+        raise bad_flag("input_size", f"must be {network.smallest_image} or more", side)
+    if max(std) <= 1:
+        raise bad_flag("std", "must be in pixel units, 255 times what fractions would be", std)
+    try:
+        pictures = dataclasses.replace(
+            usual, channels=network.options.channels, mean=tuple(mean), std=tuple(std)
+        )
+    except ValueError as error:
+        raise bad_flag("mean", f"and std do not fit: {error}") from error
+    return pictures.at_size(side, side)
+
+
+def _source(path: pathlib.Path) -> dict:
+    file = path if path.is_file() else path.with_name(path.name + ".index")
+    return {"file": path.name, "sha256": sha256_of(file) if file.is_file() else None}
+
+
+def read_classes(path: str | os.PathLike, number: int) -> list[str]:
+    """Class names by label, from a text file with a name a line.
+
+    A line may be `synset<TAB>name`, of which the name is taken. A JSON file holds a list of
+    names, or is a data set's `dataset.json`.
+
+    Raises:
+      UserError: 66 for a missing file, 65 for a malformed one, 78 for another number.
+    """
+    path = pathlib.Path(path)
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        names = json.loads(text) if path.suffix == ".json" else text.rstrip().splitlines()
+    except OSError as error:
+        what = f"cannot read the class names: {error.strerror}"
+        raise UserError(errors.MISSING_INPUT, what, path, "give --classes") from error
+    except ValueError as error:
+        raise _bad_classes(path, error) from error
+    if isinstance(names, dict):
+        names = names.get("classes")
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise _bad_classes(path, "not a list of names")
+    names = [name.partition("\t")[2].strip() or name.strip() for name in names]
+    if not all(names):
+        raise _bad_classes(path, f"line {names.index('') + 1} is empty")
+    if len(names) != number:
+        raise UserError(
+            errors.MISMATCH,
+            f"{len(names)} class names for a network of {number} classes",
+            path,
+            "give a name for each class, in the order of the labels",
+        )
+    return names
+
+
+def _bad_classes(path: pathlib.Path, reason: object) -> UserError:
+    return UserError(
+        errors.BAD_DATA, f"the class names cannot be read: {reason}", path, "give a name a line"
+    )

@@ -1,0 +1,79 @@
+"""What a network is made of, layer by layer, read off its traced graph."""
+
+import dataclasses
+import math
+
+import tensorflow as tf
+
+from resnet_tf.layers import named_variables
+from resnet_tf.models.classifier import Classifier
+
+_POOLS = {"MaxPool": "max pool", "AvgPool": "average pool", "Mean": "mean over positions"}
+_WITH_VARIABLES = ("Conv2D", "MatMul", "FusedBatchNormV3")
+
+
+@dataclasses.dataclass(frozen=True)
+class Layer:
+    """One layer, in the order in which the network runs it.
+
+    Attributes:
+      name: path of its variables, or what it does where it has none.
+      output: shape for one image, without the batch.
+      variables: shape by name, such as {"kernel": (3, 3, 16, 16)}.
+      macs: multiply-accumulate operations of its convolution or matrix product for one
+        image; batch norm, bias, ReLU, additions and pools are not counted, as is usual.
+    """
+
+    name: str
+    output: tuple[int, ...]
+    variables: dict[str, tuple[int, ...]]
+    macs: int
+
+    @property
+    def parameters(self) -> int:
+        """Numbers in all variables, moving statistics included."""
+        return sum(math.prod(shape) for shape in self.variables.values())
+
+
+def summarize(model: Classifier, height: int, width: int) -> list[Layer]:
+    """The layers of a network for images of `height` by `width`, in inference.
+
+    Raises:
+      ValueError: for images that are too small.
+    """
+    if min(height, width) < model.smallest_image:
+        raise ValueError(
+            f"images must be {model.smallest_image} or more a side, got {height}x{width}"
+        )
+    images = tf.TensorSpec([1, height, width, model.options.channels])
+    graph = tf.function(lambda x: model(x, training=False)).get_concrete_function(images).graph
+    variables = named_variables(model)
+    read = _variables_read(graph, variables)
+    layers = []
+    for operation in graph.get_operations():
+        names = [read[tensor.name] for tensor in operation.inputs if tensor.name in read]
+        output = tuple(operation.outputs[0].shape[1:]) if operation.outputs else ()
+        if operation.type in _WITH_VARIABLES and names:
+            path = names[0].rpartition("/")[0]
+            own = {n: v for n, v in variables.items() if n.rpartition("/")[0] == path}
+            shapes = {n.rpartition("/")[2]: tuple(v.shape) for n, v in own.items()}
+            layers.append(Layer(path, output, shapes, _macs(output, shapes)))
+        elif operation.type in _POOLS:
+            layers.append(Layer(_POOLS[operation.type], output, {}, 0))
+    return layers
+
+
+def _variables_read(graph, variables) -> dict[str, str]:
+    """The variable's name by the name of the tensor that holds its value in the graph."""
+    by_handle = {id(variable.handle): name for name, variable in variables.items()}
+    inside = {inner.name: by_handle[id(outer)] for outer, inner in graph.captures}
+    return {
+        operation.outputs[0].name: inside[operation.inputs[0].name]
+        for operation in graph.get_operations()
+        if operation.type == "ReadVariableOp"
+    }
+
+
+def _macs(output, shapes) -> int:
+    """Every output value is a sum over the kernel, but for its last axis."""
+    return math.prod(output) * math.prod(shapes["kernel"][:-1]) if "kernel" in shapes else 0
