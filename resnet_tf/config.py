@@ -64,10 +64,26 @@ class Config:
         (), "schedule step: factors of the rate, one more than boundaries"
     )
     warmup: str = _option("0", "duration of linear warm-up, such as 400steps, 5epochs or 5%")
+    optimizer: str = _option("sgd", "sgd or adam")
     momentum: float = _option(0.9, "of SGD, from 0 to below 1", at_least=0)
     nesterov: bool = _option(False, "Nesterov's form of momentum")
     weight_decay: float = _option(
         1e-4, "factor w of the penalty w/2 * sum of squared kernels", at_least=0
+    )
+    label_smoothing: float = _option(
+        0.0, "share of the target that all classes get, from 0 to below 1", at_least=0
+    )
+    mean: tuple[float, ...] = _option(
+        (), "a channel, taken from pixels of 0 to 255; default: the data set's"
+    )
+    std: tuple[float, ...] = _option(
+        (), "a channel, by which pixels are divided; default: the data set's"
+    )
+    eval_shorter_side: int = _option(
+        0, "evaluate on the middle of pictures resized to this shorter side; 0: whole", at_least=0
+    )
+    eval_central_fraction: float = _option(
+        0.0, "evaluate on this share of each side, in the middle; 0: on whole pictures", at_least=0
     )
     pad: int = _option(0, "shift training pictures by up to this many pixels", at_least=0)
     flip: bool = _option(False, "mirror half of the training pictures")
@@ -109,8 +125,15 @@ class Config:
                 raise bad_flag(field.name, f"must be {low} or more", value)
             if isinstance(value, int) and value > _LARGEST:
                 raise bad_flag(field.name, f"must be {_LARGEST} or less", value)
-        if self.momentum >= 1:
-            raise bad_flag("momentum", "must be below 1", self.momentum)
+        for name in ("momentum", "label_smoothing"):
+            if getattr(self, name) >= 1:
+                raise bad_flag(name, "must be below 1", getattr(self, name))
+        if self.optimizer not in ("sgd", "adam"):
+            raise bad_flag("optimizer", "must be sgd or adam", self.optimizer)
+        if self.eval_shorter_side and self.eval_central_fraction:
+            raise bad_flag("eval_shorter_side", "and eval_central_fraction exclude each other")
+        if self.eval_central_fraction > 1:
+            raise bad_flag("eval_central_fraction", "must be 1 or less", self.eval_central_fraction)
         if sum(bool(length) for length in (self.steps, self.epochs, self.examples)) != 1:
             given = f"{self.steps}, {self.epochs:g} and {self.examples}"
             raise bad_flag(
@@ -165,7 +188,7 @@ class Config:
     def from_json(cls, fields: dict) -> "Config":
         """The inverse of `to_json`; fields of other versions of this class are left out."""
         known = {field.name for field in dataclasses.fields(cls)}
-        lists = {"boundaries": tuple, "factors": tuple}
+        lists = dict.fromkeys(("boundaries", "factors", "mean", "std"), tuple)
         return cls(**{k: lists.get(k, lambda v: v)(v) for k, v in fields.items() if k in known})
 
 

@@ -124,8 +124,8 @@ def config_from_flags(recipe: Config) -> Config:
         given["model_options"] = {}  # the recipe's belong to the recipe's network
     if "boundaries" in given:
         given["boundaries"] = tuple(given["boundaries"])
-    if "factors" in given:
-        given["factors"] = numbers_from("factors", given["factors"])
+    for name in {"factors", "mean", "std"} & given.keys():
+        given[name] = numbers_from(name, given[name])
     if not given.keys().isdisjoint(("steps", "epochs", "examples")):
         given = {"steps": 0, "epochs": 0.0, "examples": 0} | given
     return dataclasses.replace(recipe, **given)

@@ -7,15 +7,16 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from resnet_tf import checkpoint, durations, input, models, runtime
+from resnet_tf import checkpoint, durations, errors, input, models, runtime
 from resnet_tf.checkpoint import Commit
 from resnet_tf.config import Config, bad_flag
 from resnet_tf.distribution import describe_devices
+from resnet_tf.errors import UserError
 from resnet_tf.evaluation import make_evaluation
 from resnet_tf.layers import named_variables
 from resnet_tf.preprocessing import Preprocessing
 from resnet_tf.training import schedules
-from resnet_tf.training.optimizers import SGD
+from resnet_tf.training.optimizers import SGD, Adam, Optimizer
 from resnet_tf.training.step import TrainingState, make_train_step
 
 
@@ -80,18 +81,13 @@ def build(config: Config, strategy: tf.distribute.Strategy, manifest: input.Mani
         if min(height, width) < model.smallest_image:
             rule = f"must be {model.smallest_image} or more for {config.model}"
             raise bad_flag("image_size", rule, f"pictures of {height}x{width}")
-        optimizer = SGD(
-            model,
-            momentum=config.momentum,
-            nesterov=config.nesterov,
-            weight_decay=config.weight_decay,
-        )
+        optimizer = _optimizer(config, model)
         step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
     state = TrainingState(model, optimizer, step)
-    pictures = manifest.pictures(height, width)
+    pictures, held_out_pictures = _pictures(config, manifest, height, width)
     preprocess = functools.partial(input.normalize, mean=pictures.mean, std=pictures.std)
     training = input.MemoryReader(manifest, config.train_split, pictures)
-    held_out = input.MemoryReader(manifest, config.eval_split, pictures)
+    held_out = input.MemoryReader(manifest, config.eval_split, held_out_pictures)
     evaluate = make_evaluation(strategy, model, preprocess)
     return Run(
         config=config,
@@ -99,13 +95,14 @@ def build(config: Config, strategy: tf.distribute.Strategy, manifest: input.Mani
         records=training.records,
         variables=_saved_variables(state),
         step=step,
-        describe=_describe(config, manifest, pictures, strategy),
+        describe=_describe(config, manifest, held_out_pictures, strategy),
         train=make_train_step(
             strategy,
             state,
             batch_size=config.batch_size,
             schedule=schedule,
             preprocess=preprocess,
+            label_smoothing=config.label_smoothing,
             seed=config.seed,
         ),
         batches=lambda first_step: input.training_batches(
@@ -126,6 +123,41 @@ def _image_size(config: Config, manifest: input.Manifest) -> tuple[int, int]:
     if manifest.height is None or manifest.width is None:
         raise bad_flag("image_size", "must be given, since the pictures differ in size")
     return manifest.height, manifest.width
+
+
+def _pictures(
+    config: Config, manifest: input.Manifest, height: int, width: int
+) -> tuple[Preprocessing, Preprocessing]:
+    """Training pictures, whole, and those of evaluation."""
+    usual = manifest.pictures(height, width)
+    try:
+        training = dataclasses.replace(
+            usual, mean=config.mean or usual.mean, std=config.std or usual.std
+        )
+        held_out = dataclasses.replace(
+            training,
+            shorter_side=config.eval_shorter_side or None,
+            central_fraction=config.eval_central_fraction or None,
+        )
+    except ValueError as error:
+        raise UserError(
+            errors.BAD_FLAGS,
+            f"pictures cannot be prepared: {error}",
+            "--mean, --std, --eval_shorter_side",
+            "see --helpfull for their meaning",
+        ) from error
+    return training, held_out
+
+
+def _optimizer(config: Config, model: models.Classifier) -> Optimizer:
+    if config.optimizer == "adam":
+        return Adam(model, weight_decay=config.weight_decay)
+    return SGD(
+        model,
+        momentum=config.momentum,
+        nesterov=config.nesterov,
+        weight_decay=config.weight_decay,
+    )
 
 
 def _schedule(config: Config, records: int, total_steps: int) -> schedules.Schedule:
@@ -165,7 +197,7 @@ def _model_options(config: Config, manifest: input.Manifest) -> dict:
 
 def _saved_variables(state: TrainingState) -> dict[str, tf.Variable]:
     model = {f"model/{name}": v for name, v in named_variables(state.model).items()}
-    slots = {f"optimizer/momentum/{name}": v for name, v in state.optimizer.slots.items()}
+    slots = {f"optimizer/{name}": v for name, v in state.optimizer.state.items()}
     return {**model, **slots, "step": state.step}
 
 

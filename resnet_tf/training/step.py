@@ -11,7 +11,7 @@ import tensorflow as tf
 from resnet_tf.layers import NoiseStream, StatisticsTape
 from resnet_tf.training.losses import cross_entropy
 from resnet_tf.training.metrics import correct_in_top
-from resnet_tf.training.optimizers import SGD
+from resnet_tf.training.optimizers import Optimizer
 from resnet_tf.training.schedules import Schedule
 
 
@@ -20,7 +20,7 @@ class TrainingState:
     """What changes from step to step; `step` counts finished steps (int64 scalar)."""
 
     model: tf.Module
-    optimizer: SGD
+    optimizer: Optimizer
     step: tf.Variable
 
 
@@ -31,6 +31,7 @@ def make_train_step(
     batch_size: int,
     schedule: Schedule,
     preprocess: Callable[[tf.Tensor], tf.Tensor],
+    label_smoothing: float = 0.0,
     seed: int = 0,
 ) -> Callable[[Iterator, tf.Tensor], dict[str, tf.Tensor]]:
     """Builds the function that trains.
@@ -46,6 +47,7 @@ def make_train_step(
       batch_size: examples a step, over all replicas.
       schedule: learning rate by step.
       preprocess: from pixels uint8 `[b, H, W, C]` to the network's float32 input.
+      label_smoothing: of the loss.
       seed: of what the layers drop, together with the step.
 
     Returns:
@@ -61,7 +63,7 @@ def make_train_step(
         noise = NoiseStream(seed, state.step)
         with tf.GradientTape() as tape, StatisticsTape() as statistics, noise:
             logits = state.model(preprocess(images), training=True)
-            loss = tf.reduce_sum(cross_entropy(logits, labels)) / batch_size
+            loss = tf.reduce_sum(cross_entropy(logits, labels, label_smoothing)) / batch_size
         correct = tf.reduce_sum(tf.cast(correct_in_top(logits, labels, 1), tf.float32))
         gradients, means, loss, correct = _over_replicas(
             tape.gradient(loss, variables), statistics.updates, loss, correct

@@ -116,13 +116,14 @@ def test_parameters_of_the_keras_forms_are_those_that_keras_publishes(name, opti
 def test_parameters_of_every_name_by_arithmetic(name):
     expected = counted(**NAMES[name], width=16, channels=1, classes=7)
     options = {"width_multiplier": 1 / 4, "channels": 1, "num_classes": 7}
-    assert count_of(name, **options) == expected
+    assert count_parameters(models.create(name, **options)) == expected
 
 
 @pytest.mark.parametrize("depth", BLOCKS)
 def test_parameters_of_the_keras_layout_by_arithmetic(depth):
     expected = counted(depth, "keras", width=16)
-    assert count_of(f"resnet{depth}_v2", layout="keras", width_multiplier=1 / 4) == expected
+    model = models.create(f"resnet{depth}_v2", layout="keras", width_multiplier=1 / 4)
+    assert count_parameters(model) == expected
 
 
 @pytest.mark.parametrize("name", ["resnet50_d", "resnet50_v2", "se_resnet50", "resnet18_d"])
@@ -222,15 +223,14 @@ def built(label):
 
 
 def blocks_of(label):
-    """(block, its stride): that changes the channels, that changes nothing, that strides."""
-    stages = built(label).stage1, built(label).stage2
-    strided = stages[0][-1] if label in KERAS else stages[1][0]
+    """(block, its stride): one that changes the channels, one that changes nothing, one that
+    strides."""
+    model, is_basic, keras = built(label), label.startswith("basic"), label in KERAS
     return {
-        "first": (stages[1 if label in KERAS or label.startswith("basic") else 0][0],
-                  1 if label in KERAS or not label.startswith("basic") else 2),
-        "second": (stages[0][1] if label not in KERAS else stages[1][1], 1),
-        "strided": (strided, 2),
-    }  # fmt: skip
+        "changes": (model.stage2[0], 1 if keras else 2) if is_basic else (model.stage1[0], 1),
+        "same": (model.stage1[0 if is_basic else 1], 1),
+        "strides": (model.stage1[-1] if keras else model.stage2[0], 2),
+    }
 
 
 def channels_into(block):
@@ -249,7 +249,7 @@ def check_block(label, which, size, training):
 
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("size", [(6, 6), (7, 5)])
-@pytest.mark.parametrize("which", ["first", "second", "strided"])
+@pytest.mark.parametrize("which", ["changes", "same", "strides"])
 @pytest.mark.parametrize("label", FAMILIES)
 def test_each_block_computes_what_its_row_says(label, which, size, training):
     check_block(label, which, size, training)
@@ -324,7 +324,7 @@ def test_no_two_bottlenecks_compute_the_same(training):
     labels = ("d", "se", "v1", "v1.5")
     strided, same = {}, {}
     for label in labels:
-        for outputs, which, channels in ((strided, "strided", 16), (same, "second", 16)):
+        for outputs, which, channels in ((strided, "strides", 16), (same, "same", 16)):
             original, block = blocks_of("v1.5")[which][0], blocks_of(label)[which][0]
             references.fill(named_variables(original))
             with_the_weights_of(block, original)
@@ -440,14 +440,13 @@ def test_a_dilated_stage_begins_with_the_dilation_before_it(
 
 @pytest.mark.parametrize("output_stride", [8, 16])
 @pytest.mark.parametrize("label", [
-    "basic", "v1.5", "v1", "se", "groups", "basic v2", "v2", "basic keras", "keras",
+    "basic", "v1.5", "groups", "basic v2", "v2", "keras",
+    *(pytest.param(label, marks=pytest.mark.xfail(strict=True)) for label in ("v1", "basic keras")),
 ])  # fmt: skip
 def test_a_dilated_network_computes_the_strided_ones_features_at_more_positions(
     label, output_stride
 ):
     """That is what dilation is for: the same weights see the same pixels, nothing skipped."""
-    if label == "se":
-        pytest.skip("its mean over positions is over more of them")
     usual, dilated = build(label), build(label, output_stride=output_stride)
     references.fill(named_variables(usual), kernels=None)
     with_the_weights_of(dilated, usual)
@@ -496,7 +495,7 @@ def test_drop_rates_grow_in_a_straight_line_to_the_last_blocks(label):
     assert all(block.drop_rate == 0 for block in built(label).stage4)
 
 
-@pytest.mark.parametrize("which", ["first", "second", "strided"])
+@pytest.mark.parametrize("which", ["changes", "same", "strides"])
 @pytest.mark.parametrize("label", ["basic", "v1.5", "v1", "d", "se", "basic v2", "v2", "keras"])
 def test_stochastic_depth_leaves_a_dropped_example_its_shortcut(label, which):
     block, stride = blocks_of(label)[which]
@@ -520,8 +519,9 @@ def test_stochastic_depth_leaves_a_dropped_example_its_shortcut(label, which):
 
 @pytest.mark.parametrize("label", ["basic", "keras"])
 def test_dropout_drops_pooled_features_before_the_head(label):
-    model = build(label, dropout=0.5, num_classes=32)
-    model.head.kernel.assign(np.eye(32))
+    channels = 128 if label == "keras" else 32
+    model = build(label, dropout=0.5, num_classes=channels)
+    model.head.kernel.assign(np.eye(channels))
     images = references.ramp((4, 32, 32, 3), seed=98)
     pooled = model.features(images, False)["final"].numpy().mean(axis=(1, 2))
     np.testing.assert_allclose(model(images, False).numpy(), pooled, rtol=1e-5, atol=1e-6)
@@ -557,16 +557,12 @@ def test_options_of_batch_norms_reach_every_one(label):
 
 @pytest.mark.parametrize("label", FAMILIES)
 def test_width_channels_and_classes(label):
-    name, own, _ = FAMILIES[label]
-    options = {**own, "width_multiplier": 1 / 2, "channels": 2, "num_classes": 3}
-    with tf.Graph().as_default():
-        model = models.create(name, **options)
-        stem = model.stem.conv1 if hasattr(model.stem, "conv1") else model.stem
-        out = (32, 16)[stem is not model.stem]
-        assert tuple(stem.kernel.shape[2:]) == (2, out)
-        last = (4 if model.options.depth >= 50 else 1) * 256
-        assert tuple(model.head.kernel.shape) == (last, 3)
-        assert model(tf.zeros([4, 32, 32, 2]), False).shape == (4, 3)
+    model = build(label, width_multiplier=1 / 4, channels=2, num_classes=3)
+    stem = model.stem.conv1 if "d" in label.split() else model.stem
+    assert tuple(stem.kernel.shape[2:]) == (2, 8 if "d" in label.split() else 16)
+    last = (4 if model.options.depth >= 50 else 1) * 512 // 4
+    assert tuple(model.head.kernel.shape) == (last, 3)
+    assert model(references.ramp((4, 32, 32, 2)), False).shape == (4, 3)
 
 
 @pytest.mark.parametrize("label", ["basic", "v1.5", "d", "se"])
@@ -651,7 +647,7 @@ def test_variables_are_named_by_stage_block_and_layer(label):
     ("resnet50", {"dropout": math.nan}, r"dropout must be in \[0, 1\), got nan"),
     ("resnet50", {"stochastic_depth": 1.0}, r"stochastic_depth must be in \[0, 1\), got 1.0"),
     ("resnet50_v2", {"stochastic_depth": -1}, r"stochastic_depth must be in \[0, 1\), got -1"),
-    ("resnet50", {"groups": 3, "width_multiplier": 1 / 16, "norm_momentum": 2},
+    ("resnet18", {"width_multiplier": 1 / 16, "norm_momentum": 2},
      r"momentum must be in \[0, 1\], got 2"),
 ])  # fmt: skip
 def test_an_option_out_of_range_is_refused(name, options, message):

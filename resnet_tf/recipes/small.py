@@ -1,0 +1,54 @@
+"""Data sets that fit on a desk: digits, flowers."""
+
+from resnet_tf.config import Config
+from resnet_tf.recipes.recipe import Recipe
+
+
+def _digits() -> Recipe:
+    config = Config(
+        recipe="digits",
+        model="cifar_resnet",
+        model_options={"depth": 8},
+        data_dir="data/digits",
+        steps=900,
+        batch_size=32,
+        learning_rate=0.1,
+        schedule="cosine",
+        warmup="50",
+        nesterov=True,
+        weight_decay=5e-4,
+        pad=1,
+        save_every_steps=100,
+        eval_every_steps=300,
+        eval_batch_size=120,
+        log_every_steps=100,
+    )
+    return Recipe(
+        config,
+        paper="network: He et al. 2015, arXiv 1512.03385, section 4.2; training: our own",
+        expected="98 % or more of the 360 test digits",
+    )
+
+
+def _flowers20() -> Recipe:
+    """Whole pictures at 224x224, in random order, nothing else."""
+    config = Config(
+        recipe="flowers20_plain_resnet100",
+        model="plain_resnet100",
+        data_dir="data/flowers20",
+        image_size=224,
+        epochs=20.0,
+        batch_size=32,
+        learning_rate=1e-4,
+        weight_decay=0.0,
+        save_every_steps=200,
+        eval_every_steps=1000,
+    )
+    return Recipe(
+        config,
+        paper="bottlenecks: He et al. 2015, arXiv 1512.03385; the rest: its source's",
+        expected="not published",
+    )
+
+
+RECIPES = (_digits(), _flowers20())
