@@ -3,17 +3,22 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 SETUP := $(VENV)/.installed
+# PyTorch and transformers, which only tests against them need.
+PEERS := .venv-peers
 
-.PHONY: train test test-slow lint bench clean
+.PHONY: train test test-slow test-peers lint bench clean
 
 train: $(SETUP)
 	$(PY) train.py
 
 test: $(SETUP)
-	$(PY) -m pytest -m "not slow"
+	$(PY) -m pytest -m "not slow and not peers"
 
 test-slow: $(SETUP)
 	$(PY) -m pytest -m slow
+
+test-peers: $(PEERS)/.installed
+	$(PEERS)/bin/python -m pytest -m peers
 
 lint: $(SETUP)
 	$(PY) -m ruff check .
@@ -23,12 +28,15 @@ lint: $(SETUP)
 bench: $(SETUP)
 	$(PY) benchmarks/train_step.py
 
-$(SETUP): setup.cfg pyproject.toml
+$(VENV)/.installed: EXTRAS := test
+$(PEERS)/.installed: EXTRAS := test,peers
+
+%/.installed: setup.cfg pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' || \
 	  { echo "Python 3.10 to 3.13 is needed; name one with: make PYTHON=python3.12"; exit 1; }
-	@$(PYTHON) -m venv $(VENV)
-	$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@$(PYTHON) -m venv $*
+	$*/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS)]'
 	@touch $@
 
 clean:
-	rm -rf $(VENV) *.egg-info build .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(PEERS) *.egg-info build .pytest_cache .ruff_cache
