@@ -36,6 +36,9 @@ LOWEST = {
     "learning_rate": 0,
     "momentum": 0,
     "weight_decay": 0,
+    "label_smoothing": 0,
+    "eval_shorter_side": 0,
+    "eval_central_fraction": 0,
     "pad": 0,
     "intra_op_threads": 0,
     "inter_op_threads": 0,
@@ -64,7 +67,15 @@ def test_the_lowest_value_is_taken(name, low):
     assert getattr(make(**{name: low}), name) == low
 
 
-@pytest.mark.parametrize("name", ["epochs", "learning_rate", "momentum", "weight_decay"])
+FLOATS = {f.name for f in dataclasses.fields(Config) if type(f.default) is float}
+
+
+def test_the_fields_that_take_fractions():
+    known = "epochs learning_rate momentum weight_decay label_smoothing eval_central_fraction"
+    assert set(known.split()) == FLOATS
+
+
+@pytest.mark.parametrize("name", sorted(FLOATS))
 @pytest.mark.parametrize("value", [NAN, INF, -INF])
 def test_not_finite(name, value):
     fields = {name: value} if name == "epochs" else {"steps": 100, name: value}
@@ -72,8 +83,31 @@ def test_not_finite(name, value):
 
 
 @pytest.mark.parametrize("value", [1.0, 1.5])
-def test_momentum_of_1_or_more(value):
-    refused(f"momentum must be below 1, got {value} | --momentum", steps=1, momentum=value)
+@pytest.mark.parametrize("name", ["momentum", "label_smoothing"])
+def test_a_share_of_1_or_more(name, value):
+    refused(f"{name} must be below 1, got {value} | --{name} | ", steps=1, **{name: value})
+    assert getattr(make(**{name: 0.999}), name) == 0.999
+
+
+@pytest.mark.parametrize("value", ["", "SGD", "adamw", "rmsprop"])
+def test_unknown_optimizer(value):
+    message = f"optimizer must be sgd or adam, got {value} | --optimizer | "
+    refused(message, steps=1, optimizer=value)
+    assert (make().optimizer, make(optimizer="adam").optimizer) == ("sgd", "adam")
+
+
+@pytest.mark.parametrize("value", [1.001, 87.5])
+def test_more_than_the_whole_of_a_picture(value):
+    message = f"eval_central_fraction must be 1 or less, got {value} | --eval_central_fraction"
+    refused(message, steps=1, eval_central_fraction=value)
+    assert make(eval_central_fraction=1.0).eval_central_fraction == 1
+
+
+def test_the_two_ways_to_cut_out_the_middle_exclude_each_other():
+    message = "eval_shorter_side and eval_central_fraction exclude each other | --eval_shorter_side"
+    refused(message, steps=1, eval_shorter_side=256, eval_central_fraction=0.875)
+    assert make(eval_shorter_side=256).eval_central_fraction == 0
+    assert make(eval_central_fraction=0.875).eval_shorter_side == 0
 
 
 @pytest.mark.parametrize(
@@ -158,6 +192,11 @@ FULL = {
     "schedule": "step",
     "boundaries": ("1epoch", "50%"),
     "factors": (1.0, 0.1, 0.01),
+    "optimizer": "adam",
+    "label_smoothing": 0.1,
+    "mean": (1.5, 2.0, 3.0),
+    "std": (4.0, 5.0, 255.0),
+    "eval_central_fraction": 0.875,
     "flip": True,
     "seed": 3,
 }
@@ -168,6 +207,27 @@ def test_json_round_trip(fields):
     config = Config(**fields)
     text = json.dumps(config.to_json(), allow_nan=False)
     assert Config.from_json(json.loads(text)) == config
+
+
+def test_tuples_are_lists_in_json_and_tuples_again():
+    text = json.dumps(Config(**FULL).to_json())
+    fields, config = json.loads(text), Config.from_json(json.loads(text))
+    for name in ("boundaries", "factors", "mean", "std"):
+        assert fields[name] == list(FULL[name])
+        assert getattr(config, name) == FULL[name]  # a list would be unequal
+        assert getattr(Config.from_json(make().to_json()), name) == ()
+
+
+def test_json_of_before_a_field_has_its_default():
+    fields = make().to_json()
+    added = {
+        "optimizer": "sgd", "label_smoothing": 0.0, "mean": (), "std": (), "eval_shorter_side": 0,
+        "eval_central_fraction": 0.0,
+    }  # fmt: skip
+    for name in added:
+        del fields[name]
+    config = Config.from_json(fields)
+    assert {name: getattr(config, name) for name in added} == added
 
 
 def test_json_holds_every_field():
@@ -206,9 +266,15 @@ OF_WEIGHT = {
     "learning_rate": 0.2,
     "schedule": "cosine",
     "warmup": "5",
+    "optimizer": "adam",
     "momentum": 0.8,
     "nesterov": True,
     "weight_decay": 0.0,
+    "label_smoothing": 0.1,
+    "mean": (1.0, 2.0, 3.0),
+    "std": (4.0, 5.0, 6.0),
+    "eval_shorter_side": 256,
+    "eval_central_fraction": 0.875,
     "pad": 1,
     "flip": True,
     "sync_batch_norm": True,

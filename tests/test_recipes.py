@@ -7,9 +7,11 @@ import pytest
 from resnet_tf import models, recipes
 from resnet_tf.config import Config
 from resnet_tf.errors import UserError
+from resnet_tf.layers import named_variables
 
 CIFAR_RECORDS = 50_000
 PAPER_DEPTHS = (20, 32, 44, 56, 110)
+IMAGENET_RECORDS = 1_281_167
 ORDERINGS = ("a", "b", "c", "d", "d_v2", "e", "e_v2")
 
 
@@ -27,6 +29,36 @@ def test_recipe_is_valid_and_complete(name):
 @pytest.mark.parametrize("name", recipes.names())
 def test_network_of_the_recipe_is_registered(name):
     assert recipes.get(name).config.model in models.names()
+
+
+@pytest.mark.parametrize("name", recipes.names())
+def test_command_of_the_recipe(name):
+    directory = recipes.get(name).config.data_dir
+    assert directory.startswith("data/")
+    expected = f"python train.py --recipe={name} --data_dir={directory}"
+    assert recipes.get(name).command == expected
+
+
+@pytest.mark.parametrize("name", recipes.names())
+def test_network_of_the_recipe_can_be_built_with_its_options(name):
+    config = recipes.get(name).config
+    options = {"num_classes": 20, "width_multiplier": 0.125, **config.model_options}
+    model = models.create(config.model, **options)
+    if config.image_size:
+        assert config.image_size >= model.smallest_image
+    # As its data has the pictures, or the network's own size.
+    usual = models.usual_preprocessing(config.model)
+    assert config.image_size in (0, usual.height)
+
+
+def test_all_recipes():
+    imagenet = [f"imagenet_resnet{d}" for d in (18, 34, 50, 101, 152)]
+    imagenet += [f"imagenet_resnet{d}{v}" for d in (50, 101, 152) for v in ("_v1", "_v2", "_d")]
+    cifar = [f"cifar10_resnet{d}" for d in (18, 34, 50, 101, 152, *PAPER_DEPTHS)]
+    cifar += [f"cifar10_resnet32_{ordering}" for ordering in ORDERINGS]
+    others = ["digits", "flowers20_plain_resnet100", "imagenet20_ex6_net"]
+    assert sorted(recipes.names()) == sorted([*others, *cifar, *imagenet])
+    assert len(recipes.names()) == 34
 
 
 def test_names_are_distinct_and_start_with_the_default():
@@ -73,15 +105,114 @@ def test_published_error_is_stated(depth, error):
     assert f"{error} %" in recipes.get(f"cifar10_resnet{depth}").expected
 
 
-@pytest.mark.parametrize("ordering", ORDERINGS)
-def test_cifar10_orderings(ordering):
-    config = recipes.get(f"cifar10_resnet32_{ordering}").config
+TWO_HUNDRED_EPOCHS = [*(f"32_{ordering}" for ordering in ORDERINGS), "34", "50", "101", "152"]
+
+
+@pytest.mark.parametrize("name", TWO_HUNDRED_EPOCHS)
+def test_cifar10_of_two_hundred_epochs(name):
+    config = recipes.get(f"cifar10_resnet{name}").config
     common_to_cifar10(config)
-    assert config.model == f"cifar_resnet32_{ordering}"
+    assert config.model == f"cifar_resnet{name}"
+    assert config.model_options == {}
+    assert config.optimizer == "sgd"
     assert config.nesterov is True
+    assert config.label_smoothing == 0
     assert config.epochs == 200
+    assert config.total_steps(CIFAR_RECORDS) == 78_125
     assert config.boundaries == ("81epochs", "122epochs")
     assert rates(config) == pytest.approx([0.1, 0.01, 0.001])
+
+
+def test_cifar10_of_18_layers():
+    """Pixels / 255, no augmentation, Adam at 0.01 for ten epochs of batches of 128."""
+    config = recipes.get("cifar10_resnet18").config
+    assert (config.model, config.data_dir) == ("cifar_resnet18", "data/cifar10")
+    assert (config.optimizer, config.learning_rate) == ("adam", 0.01)
+    assert (config.schedule, config.warmup) == ("constant", "0")
+    assert (config.batch_size, config.epochs) == (128, 10)
+    assert config.total_steps(CIFAR_RECORDS) == 3906  # 3906.25
+    assert (config.mean, config.std) == ((0, 0, 0), (255, 255, 255))
+    assert (config.pad, config.flip) == (0, False)
+    assert config.weight_decay == 0 and config.label_smoothing == 0
+
+
+def test_imagenet20_of_ex6_net():
+    recipe = recipes.get("imagenet20_ex6_net")
+    config = recipe.config
+    assert (config.model, config.model_options) == ("ex6_net", {})
+    assert config.data_dir == "data/imagenet20"
+    assert (config.train_split, config.eval_split) == ("train", "validation")
+    assert config.image_size == 299
+    # Pixels of 0 and 255 become -1 and 1.
+    assert [(0 - m) / s for m, s in zip(config.mean, config.std)] == [-1, -1, -1]
+    assert [(255 - m) / s for m, s in zip(config.mean, config.std)] == [1, 1, 1]
+    assert (config.eval_central_fraction, config.eval_shorter_side) == (0.875, 0)
+    assert (config.optimizer, config.learning_rate) == ("adam", 1e-4)
+    assert (config.schedule, config.warmup) == ("constant", "0")
+    assert (config.batch_size, config.epochs) == (32, 2)
+    assert config.total_steps(26_000) == 1625
+    assert config.weight_decay == 4e-5
+    assert (config.pad, config.flip) == (0, True)
+    assert (config.save_every_steps, config.eval_every_steps, config.keep) == (50, 50, 3)
+    assert "checkpoint" in recipe.departures and "brightness" in recipe.departures
+
+
+def test_flowers20_of_plain_resnet100():
+    """Whole pictures in random order, nothing else: no mirrors, no shifts, no decay."""
+    config = recipes.get("flowers20_plain_resnet100").config
+    assert (config.model, config.data_dir) == ("plain_resnet100", "data/flowers20")
+    assert config.image_size == 224
+    assert (config.optimizer, config.momentum) == ("sgd", 0.9)
+    assert (config.pad, config.flip, config.weight_decay) == (0, False, 0)
+    assert (config.eval_shorter_side, config.eval_central_fraction) == (0, 0)
+
+
+IMAGENET = [
+    *(f"resnet{depth}" for depth in (18, 34, 50, 101, 152)),
+    *(f"resnet{depth}{variant}" for depth in (50, 101, 152) for variant in ("_v1", "_v2", "_d")),
+]
+
+
+@pytest.mark.parametrize("name", IMAGENET)
+def test_imagenet_of_ninety_epochs(name):
+    recipe = recipes.get(f"imagenet_{name}")
+    config = recipe.config
+    assert (config.model, config.data_dir) == (name, "data/imagenet")
+    assert (config.train_split, config.eval_split) == ("train", "validation")
+    # 224 of the middle of pictures whose shorter side is 256
+    assert (config.image_size, config.eval_shorter_side) == (224, 256)
+    assert config.eval_central_fraction == 0
+    assert (config.mean, config.std) == ((), ())
+    assert (config.optimizer, config.momentum, config.nesterov) == ("sgd", 0.9, True)
+    assert config.learning_rate / config.batch_size == pytest.approx(0.1 / 256)
+    assert (config.schedule, config.warmup) == ("cosine", "5epochs")
+    assert config.epochs == 90
+    assert config.total_steps(IMAGENET_RECORDS) == 450_410  # 450,410.27
+    assert config.weight_decay == 1e-4
+    assert config.label_smoothing == 0.1
+    assert config.flip is True
+    assert "random resized crops" in recipe.departures
+    assert "1512.03385" in recipe.paper or "_" in name
+
+
+@pytest.mark.parametrize("name", IMAGENET)
+def test_last_scale_of_each_branch_starts_at_zero_but_for_full_pre_activation(name):
+    config = recipes.get(f"imagenet_{name}").config
+    assert config.model_options == ({} if name.endswith("_v2") else {"zero_last_scale": True})
+    model = models.create(name, width_multiplier=0.125, **config.model_options)
+    scales = {k: v.numpy() for k, v in named_variables(model).items() if k.endswith("scale")}
+    last = "norm2" if name in ("resnet18", "resnet34") else "norm3"
+    for key, scale in scales.items():
+        zero = f"/{last}/" in key and not name.endswith("_v2")
+        assert (scale == (0 if zero else 1)).all(), key
+
+
+@pytest.mark.parametrize(
+    ("name", "arxiv"), [("_v1", "1512.03385"), ("_v2", "1603.05027"), ("_d", "1812.01187")]
+)
+def test_each_variant_names_its_paper(name, arxiv):
+    network, training, _ = recipes.get(f"imagenet_resnet50{name}").paper.partition("training:")
+    assert arxiv in network and training
 
 
 def test_digits_trains_on_the_embedded_data_for_900_steps():

@@ -30,7 +30,7 @@ def decode_and_fit(encoded: tf.Tensor, pictures: Preprocessing) -> tf.Tensor:
     if pictures.shorter_side is not None:
         image = _shorter_side(image, pictures)
     elif pictures.central_fraction is not None:
-        image = tf.image.central_crop(image, pictures.central_fraction)
+        image = _central(image, pictures.central_fraction)
         image = _resized(image, [pictures.height, pictures.width], antialias=False)
     else:
         image = _resized(image, [pictures.height, pictures.width])
@@ -45,6 +45,15 @@ def _shorter_side(image: tf.Tensor, pictures: Preprocessing) -> tf.Tensor:
     margin = tf.cast(size - [pictures.height, pictures.width], tf.float32)
     top, left = tf.unstack(tf.cast(tf.round(margin / 2), tf.int32))
     return image[top : top + pictures.height, left : left + pictures.width]
+
+
+def _central(image: tf.Tensor, fraction: float) -> tf.Tensor:
+    """The middle, margins rounded down; `tf.image.central_crop` rounds otherwise in a graph."""
+    size = tf.shape(image)[:2]
+    length = tf.cast(size, tf.float64)
+    margin = tf.cast((length - length * fraction) / 2, tf.int32)
+    (top, left), (bottom, right) = tf.unstack(margin), tf.unstack(size - margin)
+    return image[top:bottom, left:right]
 
 
 def _resized(image: tf.Tensor, size, antialias: bool = True) -> tf.Tensor:

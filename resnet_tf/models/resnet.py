@@ -96,6 +96,10 @@ class BottleneckV1(Bottleneck):
 
     strides = staticmethod(lambda stride: (stride, 1))
 
+    def __init__(self, *arguments, dilations=(1, 1), **others):
+        # Its 3x3 stands behind the stride.
+        super().__init__(*arguments, dilations=(dilations[1], dilations[1]), **others)
+
 
 class SqueezeExcitation(tf.Module):
     """y = x · sigmoid(W₂ ReLU(W₁ mean(x) + b₁) + b₂), a factor for each channel of an example."""

@@ -48,11 +48,12 @@ class ResNetV2Options(ImageNetOptions):
         stages = super().stages()
         if self.layout == "paper":
             return stages
-        strides = [stage[0][0] for stage in stages[1:]] + [1]
-        for stage, stride in zip(stages, strides):
+        followers = [*stages[1:], [(1, stages[-1][-1][1])]]
+        changes = [(stage[0][0], stage[-1][1][1]) for stage in followers]
+        for stage, (stride, behind) in zip(stages, changes):
             dilation = stage[-1][1][1]
             stage[:] = [(1, (dilation, dilation))] * (len(stage) - 1)
-            stage.append((stride, (dilation, dilation)))
+            stage.append((stride, (dilation, behind)))
         return stages
 
 

@@ -1,10 +1,16 @@
 import pathlib
 
+import numpy as np
 import pytest
 
+from resnet_tf import checkpoint, models
 from resnet_tf.checkpoint import Commit
 from resnet_tf.errors import UserError
 from resnet_tf.evaluation import load
+from resnet_tf.layers import named_variables
+from resnet_tf.preprocessing import Preprocessing
+
+PICTURES = Preprocessing(32, 32, 3, mean=(120.0, 121.0, 122.0), std=(60.0, 61.0, 62.0))
 
 
 @pytest.mark.parametrize("architecture", [
@@ -14,8 +20,46 @@ from resnet_tf.evaluation import load
 def test_a_network_that_this_version_cannot_build_is_refused(architecture):
     manifest = {
         "architecture": {**architecture, "num_classes": 10},
-        "preprocessing": {"channels": 3},
+        "classes": None,
+        "preprocessing": PICTURES.to_json(),
         "environment": {"resnet_tf": "9.9"},
     }
     with pytest.raises(UserError, match=r"ERROR 78: this version cannot build .* 9\.9"):
         load(Commit(pathlib.Path("step_000000001"), 1, manifest))
+
+
+@pytest.mark.parametrize("classes", [None, ["cat", "dog"]])
+def test_network_classes_and_pictures_are_those_of_the_commit(tmp_path, classes):
+    options = {"depth": 8, "width_multiplier": 0.25}
+    model = models.create("cifar_resnet", num_classes=2, seed=3, **options)
+    fields = {
+        "architecture": {"model": "cifar_resnet", "options": options, "num_classes": 2},
+        "classes": classes,
+        "preprocessing": PICTURES.to_json(),
+        "environment": {"resnet_tf": "9.9"},
+    }
+    variables = {f"model/{name}": v.numpy() for name, v in named_variables(model).items()}
+    # What only training needs is there, too, and not in the way.
+    state = {**variables, "optimizer/momentum/stem/kernel": np.ones(3, np.float32)}
+    saved = load(checkpoint.write(tmp_path, 4, state, fields))
+    assert saved.classes == (None if classes is None else ("cat", "dog"))
+    assert saved.pictures == PICTURES
+    for name, variable in named_variables(saved.model).items():
+        np.testing.assert_array_equal(variable.numpy(), variables[f"model/{name}"])
+    grey = np.array([[[[120, 182, 0]]]], np.uint8)
+    np.testing.assert_allclose(saved.preprocess(grey).numpy(), [[[[0, 1, -122 / 62]]]], rtol=1e-6)
+
+
+def test_a_commit_without_some_of_the_weights_is_refused(tmp_path):
+    model = models.create("cifar_resnet", depth=8, num_classes=2)
+    fields = {
+        "architecture": {"model": "cifar_resnet", "options": {"depth": 8}, "num_classes": 2},
+        "classes": None,
+        "preprocessing": PICTURES.to_json(),
+    }
+    state = {f"model/{name}": v.numpy() for name, v in named_variables(model).items()}
+    del state["model/head/bias"]
+    commit = checkpoint.write(tmp_path, 4, state, fields)
+    with pytest.raises(UserError, match="ERROR 78: 1 of 37 variables differ") as caught:
+        load(commit)
+    assert "model/head/bias" in caught.value.details

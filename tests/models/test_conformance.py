@@ -8,6 +8,7 @@ import references
 
 from resnet_tf import checkpoint, models
 from resnet_tf.layers import named_variables
+from resnet_tf.models import cifar_bottleneck, imagenet
 from resnet_tf.training import schedules
 from resnet_tf.training.optimizers import SGD
 from resnet_tf.training.step import TrainingState, make_train_step
@@ -32,9 +33,14 @@ SETTINGS = {
 # Too deep to trace at every change; the same blocks as in others, more of them.
 SLOW = [n for n in models.names() if any(d in n for d in ("101", "110", "152", "200", "1202"))]
 
-NAMES = [pytest.param(n, marks=[pytest.mark.slow] if n in SLOW else []) for n in models.names()]
 BATCH, CLASSES, RATE = 8, 10, 0.01
 ONE = tf.distribute.get_strategy()  # no strategy: one replica
+
+
+def marked(slow):
+    """All registered names, some of them marked as slow."""
+    marks = {name: [pytest.mark.slow] for name in slow}
+    return [pytest.param(name, marks=marks.get(name, [])) for name in models.names()]
 
 
 def build(name):
@@ -52,7 +58,7 @@ def perturb(name, model):
 
     Branches are small enough that hundreds of them do not overflow in inference.
     """
-    branch = 0.2 if name in SLOW else 0.5
+    branch = 0.2 if name in SLOW else 0.5 if "50" in name else 1.0
     for seed, (key, variable) in enumerate(named_variables(model).items()):
         if not key.endswith("kernel"):
             low, high = (0.5, 1.5) if key.endswith(("scale", "variance")) else (-0.2, 0.2)
@@ -107,10 +113,8 @@ def one_step(strategy, model, size):
     return health["loss"].numpy()[0], {key: after[key] - before[key] for key in after}
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_saves_and_restores_and_one_replica_or_two_infer_and_train_alike(
-    name, tmp_path, two_replicas
-):
+@pytest.mark.parametrize("name", marked(SLOW))
+def test_traces_once_saves_restores_and_runs_on_two_replicas(name, tmp_path, two_replicas):
     model, size = build(name)
     perturb(name, model)
     images, _ = batch(size)
@@ -130,14 +134,53 @@ def test_saves_and_restores_and_one_replica_or_two_infer_and_train_alike(
     assert traces == 1
     assert np.abs(on_two - expected).max() < 1e-4 * np.abs(expected).max()
 
-    loss, moved = one_step(ONE, model, size)
-    loss_on_two, moved_on_two = one_step(two_replicas, copy, size)
-    print(name, np.abs(expected).max(), np.abs(expected - expected[0]).max(), loss, loss_on_two-loss)
-    r={k:np.linalg.norm(moved_on_two[k]-m)/np.linalg.norm(m) for k,m in moved.items()}
-    for sel in ('kernel','bias','scale','offset','moving_mean','moving_variance'):
-        a=[(v,k,np.linalg.norm(moved[k])) for k,v in r.items() if k.endswith(sel)]
-        if a: print('  ',sel,max(a),np.median([x[0] for x in a]),np.median([x[2] for x in a]))
+
+def compare_training(name, two_replicas):
+    """One step on one replica and on two, with synchronised batch norms and with dropout."""
+    results = []
+    for strategy in (ONE, two_replicas):
+        with strategy.scope():
+            model, size = build(name)
+        perturb(name, model)
+        results.append(one_step(strategy, model, size))
+    (loss, moved), (loss_on_two, moved_on_two) = results
+    np.testing.assert_allclose(loss_on_two, loss, rtol=1e-4)
+    # Rounding is 1e-5, but where it carries a ReLU over its corner the gradients of some
+    # channels change by a few hundredths. Noise or statistics of its own on each replica, or a
+    # mean in place of a sum, would change all by a half or more.
+    largest = max(np.linalg.norm(m) for key, m in moved.items() if "moving" not in key)
+    for key, one in moved.items():
+        difference, size = np.linalg.norm(moved_on_two[key] - one), np.linalg.norm(one)
+        if "moving" in key:
+            assert size > 0 and difference < 2e-3 * size, key
+        else:  # a bias in front of a batch norm has no gradient but rounding
+            assert difference < 0.2 * max(size, 1e-3 * largest), key
+        (name,)
+
+
+# One name for each kind of layer that replicas could treat apart, at little depth: (1, 2, 1, 1)
+# blocks for 50 layers.
+SHALLOW = [
+    "cifar_resnet_ordering", "cifar_resnet18", "cifar_resnet50", "ex6_net",
+    "resnet50_v2", "resnet50_d", "se_resnet50",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SHALLOW)
+def test_one_replica_and_two_train_alike_with_few_blocks_of_each_kind(
+    name, two_replicas, monkeypatch
+):
+    for family in (cifar_bottleneck, imagenet):
+        monkeypatch.setitem(family.BLOCKS, 50, (1, 2, 1, 1))
+    compare_training(name, two_replicas)
+
+
+# The 1202 layers are those of `cifar_resnet110`; 2400 all-reduces would take hours to trace.
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [n for n in models.names() if n != "cifar_resnet1202"])
+def test_one_replica_and_two_train_alike(name, two_replicas):
+    compare_training(name, two_replicas)
 
 
 def test_every_name_is_tested():
-    assert [param.values[0] for param in NAMES] == models.names()
+    assert [param.values[0] for param in marked(SLOW)] == models.names()

@@ -32,6 +32,63 @@ def test_cross_entropy_gradient_is_softmax_minus_one_hot():
     )
 
 
+def smoothed_targets(smoothing):
+    """(1 - s) of the label's one, and s / K for each of the K classes."""
+    return (1 - smoothing) * np.eye(7)[LABELS] + smoothing / 7
+
+
+def log_softmax(logits):
+    logits = logits.astype(np.float64)
+    return logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.5, 0.99])
+def test_smoothed_cross_entropy_equals_its_formula(smoothing):
+    labels = tf.constant(LABELS, tf.int64)
+    found = cross_entropy(tf.constant(LOGITS), labels, smoothing).numpy()
+    expected = -(smoothed_targets(smoothing) * log_softmax(LOGITS)).sum(axis=1)
+    assert found.shape == (6,) and found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_smoothing_by_hand():
+    # softmax of (log 3, 0) is 3/4, 1/4; with s = 0.2 the target is 0.9, 0.1
+    logits = tf.math.log([[3.0, 1.0], [3.0, 1.0]])
+    found = cross_entropy(logits, tf.constant([0, 1], tf.int64), 0.2).numpy()
+    log = np.log([3 / 4, 1 / 4])
+    np.testing.assert_allclose(
+        found, [-0.9 * log[0] - 0.1 * log[1], -0.1 * log[0] - 0.9 * log[1]], rtol=1e-6
+    )
+
+
+@pytest.mark.parametrize("smoothing", [0.1, 0.6])
+def test_gradient_of_smoothed_cross_entropy_is_softmax_minus_target(smoothing):
+    logits = tf.constant(LOGITS)
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        total = tf.reduce_sum(cross_entropy(logits, tf.constant(LABELS, tf.int64), smoothing))
+    expected = np.exp(log_softmax(LOGITS)) - smoothed_targets(smoothing)
+    np.testing.assert_allclose(tape.gradient(total, logits).numpy(), expected, atol=1e-6)
+
+
+def test_smoothed_cross_entropy_of_large_logits_is_finite():
+    logits = tf.constant([[1000.0, 0.0], [-1000.0, 0.0]])
+    found = cross_entropy(logits, tf.constant([0, 0], tf.int64), 0.1).numpy()
+    # 1000 too large: 0.05 of the target; 1000 too small: all but 0.05
+    np.testing.assert_allclose(found, [50, 950], rtol=1e-5)
+
+
+def test_smoothing_of_a_perfect_answer_is_no_zero():
+    """The smallest loss is the entropy of the target, where softmax equals it."""
+    logits = tf.constant(np.log(smoothed_targets(0.1)), tf.float32)
+    labels = tf.constant(LABELS, tf.int64)
+    target = smoothed_targets(0.1)
+    entropy = -(target * np.log(target)).sum(axis=1)
+    np.testing.assert_allclose(cross_entropy(logits, labels, 0.1).numpy(), entropy, rtol=1e-5)
+    surer = cross_entropy(3 * logits, labels, 0.1).numpy()
+    assert (surer > entropy).all()
+
+
 @pytest.mark.parametrize("k", [1, 2, 5, 7, 9])
 def test_correct_in_top_by_sorting(k):
     found = correct_in_top(tf.constant(LOGITS), tf.constant(LABELS, tf.int64), k).numpy()
