@@ -28,6 +28,7 @@ def main(arguments):
     name, options = arguments[0], scripts.options_from("model_options", _MODEL_OPTIONS.value)
     if _NUM_CLASSES.value is not None:
         options["num_classes"] = _NUM_CLASSES.value
+    told_size = _size()
     runtime.configure()
     from resnet_tf import models
     from resnet_tf.models.summary import summarize
@@ -35,7 +36,7 @@ def main(arguments):
 
     model = models.create_as_told(name, **options)
     pictures = models.usual_preprocessing(name)
-    height, width = _size() or (pictures.height, pictures.width)
+    height, width = told_size or (pictures.height, pictures.width)
     try:
         layers = summarize(model, height, width)
     except ValueError as error:

@@ -25,6 +25,7 @@ import dataclasses
 import os
 import pathlib
 import re
+import tempfile
 import zipfile
 from collections.abc import Mapping
 
@@ -105,29 +106,31 @@ def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
         pickle, an unknown format or a damaged file.
     """
     path = pathlib.Path(path)
-    prefix = _checkpoint_prefix(path)
+    prefix = checkpoint_prefix(path)
     if prefix is None:
         _refuse_foreign_formats(path)
     try:
-        if path.suffix == ".safetensors":
+        if prefix is None and path.suffix.lower() == ".safetensors":
             return _read_safetensors(path)
-        if path.suffix == ".npz":
+        if prefix is None and path.suffix.lower() == ".npz":
             return _read_npz(path)
         return _read_checkpoint(prefix or path)
-    except (ValueError, EOFError, KeyError, MemoryError, RuntimeError, zipfile.BadZipFile) as error:
-        raise _damaged(path, error) from error
+    except (UserError, PermissionError):
+        raise
     except tf.errors.OpError as error:
-        raise _damaged(path, error.message) from error
+        raise _damaged(path, "not a TensorFlow checkpoint, or a damaged one") from error
+    except Exception as error:  # what the readers raise over damage is of every kind
+        raise _damaged(path, error) from error
 
 
-def _checkpoint_prefix(path: pathlib.Path) -> pathlib.Path | None:
-    """The prefix of the TensorFlow checkpoint that `path` means; None for a single file."""
+def checkpoint_prefix(path: pathlib.Path) -> pathlib.Path | None:
+    """The prefix of the TensorFlow checkpoint that `path` means; None for a single file.
+
+    Raises:
+      UserError: 66 where there is neither.
+    """
     if path.is_dir():
-        newest = tf.train.latest_checkpoint(str(path))
-        if newest is None:
-            what = "the directory holds no TensorFlow checkpoint"
-            raise UserError(errors.MISSING_INPUT, what, path, "name the file of the weights")
-        return pathlib.Path(newest)
+        return _prefix_in(path)
     if path.suffix == ".index" and path.is_file():
         return path.with_suffix("")
     if path.with_name(path.name + ".index").is_file():
@@ -139,12 +142,34 @@ def _checkpoint_prefix(path: pathlib.Path) -> pathlib.Path | None:
     return None
 
 
+def _prefix_in(directory: pathlib.Path) -> pathlib.Path:
+    """The checkpoint that a directory calls its newest, or the only one there."""
+    with tempfile.TemporaryDirectory() as folder:
+        alias = os.path.join(folder, "directory")  # a path without brackets, see `open_reader`
+        os.symlink(directory.resolve(), alias, target_is_directory=True)
+        try:
+            state = tf.train.get_checkpoint_state(alias)
+        except UnicodeDecodeError:
+            state = None
+    if state is not None:
+        newest = directory / pathlib.PurePath(state.model_checkpoint_path).name
+        if newest.is_file() or newest.with_name(newest.name + ".index").is_file():
+            return newest
+    found = sorted(directory.glob("*.index"))
+    if len(found) != 1:
+        number = f"{len(found)} TensorFlow checkpoints and names none of them"
+        what = f"the directory holds {number if found else 'no TensorFlow checkpoint'}"
+        raise UserError(errors.MISSING_INPUT, what, directory, "name the file of the weights")
+    return found[0].with_suffix("")
+
+
 def _refuse_foreign_formats(path: pathlib.Path) -> None:
     with open(path, "rb") as file:
         start = file.read(8)
-    pickled = path.suffix in (".pth", ".pt", ".bin", ".pkl", ".pickle", ".tar")
-    if path.suffix not in (".safetensors", ".npz") and (
-        pickled or start[:1] == b"\x80" or start[:2] == b"PK"
+    suffix = path.suffix.lower()
+    named = suffix in (".pth", ".pt", ".bin", ".pkl", ".pickle", ".tar")
+    if suffix not in (".safetensors", ".npz") and (
+        named or start[:1] == b"\x80" or _holds_pickle(path)
     ):
         remedy = (
             'turn it into safetensors where you trust it: python -c "import torch,'
@@ -157,6 +182,15 @@ def _refuse_foreign_formats(path: pathlib.Path) -> None:
         raise UserError(
             errors.BAD_DATA, "HDF5 is not read", path, "save the weights as .npz under our names"
         )
+
+
+def _holds_pickle(path: pathlib.Path) -> bool:
+    """Whether it is an archive with a pickle in it, as PyTorch's files are."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith(".pkl") for name in archive.namelist())
+    except (zipfile.BadZipFile, OSError, ValueError):
+        return False
 
 
 def _read_safetensors(path: pathlib.Path) -> dict[str, np.ndarray]:
@@ -177,9 +211,10 @@ def _read_safetensors(path: pathlib.Path) -> dict[str, np.ndarray]:
 
 
 def _read_npz(path: pathlib.Path) -> dict[str, np.ndarray]:
-    with np.load(path, allow_pickle=False) as file:
-        if not isinstance(file, np.lib.npyio.NpzFile):
-            raise ValueError("not an archive of arrays")
+    file = np.load(path, allow_pickle=False)
+    if not isinstance(file, np.lib.npyio.NpzFile):
+        raise ValueError("not an archive of arrays")
+    with file:
         return {name: file[name] for name in file.files}
 
 
@@ -276,7 +311,8 @@ def _checked(array: np.ndarray, name: str, where: object) -> np.ndarray:
     if array.dtype.kind != "f" and array.dtype.name != "bfloat16":
         what = f"{name} is of type {array.dtype.name}, no floating point"
     else:
-        array = np.ascontiguousarray(array, dtype=np.float32)
+        with np.errstate(over="ignore", invalid="ignore"):
+            array = np.ascontiguousarray(array, dtype=np.float32)
         if np.isfinite(array).all():
             return array
         what = f"{name} holds values that are not finite in float32"

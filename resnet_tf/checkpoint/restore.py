@@ -25,7 +25,7 @@ def restore(commit: Commit, variables: Mapping[str, tf.Variable], prefix: str = 
       UserError: 78, with a table, unless names, shapes and dtypes agree both ways. Nothing
         is assigned then.
     """
-    with open_reader(commit.path / commit.variables) as reader:
+    with open_reader(pathlib.Path(commit.variables)) as reader:
         dtypes = reader.get_variable_to_dtype_map()
         saved = {
             name: (tuple(shape), dtypes[name].name)
@@ -41,14 +41,15 @@ def restore(commit: Commit, variables: Mapping[str, tf.Variable], prefix: str = 
 
 @contextlib.contextmanager
 def open_reader(prefix: pathlib.Path) -> Iterator:
-    """TensorFlow's reader of a checkpoint, for any path.
+    """TensorFlow's reader of the checkpoint `prefix`, or of the one file that TF1 made.
 
-    It takes a path for a pattern, so it gets one whose directories have no brackets.
+    It takes a path for a pattern, so it gets links that have no brackets in their names.
     """
     with tempfile.TemporaryDirectory() as folder:
-        alias = os.path.join(folder, "checkpoint")
-        os.symlink(prefix.parent.resolve(), alias, target_is_directory=True)
-        yield tf.train.load_checkpoint(os.path.join(alias, prefix.name))
+        for file in prefix.parent.resolve().iterdir():
+            if file.name == prefix.name or file.name.startswith(f"{prefix.name}."):
+                os.symlink(file, os.path.join(folder, "all" + file.name[len(prefix.name) :]))
+        yield tf.train.load_checkpoint(os.path.join(folder, "all"))
 
 
 def _mismatch(commit: Commit, saved: dict, wanted: dict) -> UserError:

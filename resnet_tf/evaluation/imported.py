@@ -4,12 +4,14 @@ import dataclasses
 import json
 import os
 import pathlib
+import shutil
+import uuid
 
 from resnet_tf import checkpoint, errors, models, runtime
 from resnet_tf.checkpoint import Commit, foreign
 from resnet_tf.config import bad_flag
 from resnet_tf.errors import UserError
-from resnet_tf.files import sha256_of
+from resnet_tf.files import sha256_of, sync
 from resnet_tf.layers import named_variables
 from resnet_tf.preprocessing import Preprocessing
 
@@ -45,7 +47,7 @@ def import_weights(
       UserError: 64, 65, 66, 73, 74 and 78, before anything is written.
     """
     output = pathlib.Path(output)
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+    if os.path.lexists(output) and (not output.is_dir() or any(output.iterdir())):
         raise UserError(errors.CANNOT_CREATE, "the output exists", output, "choose another name")
     options = options or {}
     # What is told wrong is said before a large file is read.
@@ -58,9 +60,11 @@ def import_weights(
     tensors = foreign.match(translation, shapes, weights)
     pictures = _pictures(usual, network, mean, std, input_size)
     num_classes = network.options.num_classes
+    # These two are said apart, as in the commits of a run.
+    others = {k: v for k, v in options.items() if k not in ("num_classes", "channels")}
     fields = {
         "config": None,
-        "architecture": {"model": model, "options": options, "num_classes": num_classes},
+        "architecture": {"model": model, "options": others, "num_classes": num_classes},
         "classes": read_classes(classes, num_classes) if classes else None,
         "preprocessing": pictures.to_json(),
         "data": None,
@@ -68,7 +72,19 @@ def import_weights(
         "source": _source(pathlib.Path(weights)),
     }
     state = {f"model/{name}": tensor for name, tensor in tensors.items()}
-    return checkpoint.write(output / "checkpoints", 0, state, fields), translation
+    return _write(output, state, fields), translation
+
+
+def _write(output: pathlib.Path, state: dict, fields: dict) -> Commit:
+    """The model directory, whole or not at all."""
+    temporary = output.with_name(f"{output.name}.tmp-{uuid.uuid4().hex[:8]}")
+    try:
+        checkpoint.write(temporary / "checkpoints", 0, state, fields)
+        os.rename(temporary, output)
+        sync(output.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return checkpoint.find(output)
 
 
 def _usual_preprocessing(model: str) -> Preprocessing:
@@ -89,8 +105,9 @@ def _pictures(
     mean, std, side = mean or usual.mean, std or usual.std, input_size or usual.height
     if side < network.smallest_image:
         raise bad_flag("input_size", f"must be {network.smallest_image} or more", side)
-    if max(std) <= 1:
-        raise bad_flag("std", "must be in pixel units, 255 times what fractions would be", std)
+    for flag, values in (("mean", mean), ("std", std)):
+        if 0 < max(values) <= 1:
+            raise bad_flag(flag, "must be in pixel units, 255 times what fractions are", values)
     try:
         pictures = dataclasses.replace(
             usual, channels=network.options.channels, mean=tuple(mean), std=tuple(std)
@@ -101,8 +118,9 @@ def _pictures(
 
 
 def _source(path: pathlib.Path) -> dict:
-    file = path if path.is_file() else path.with_name(path.name + ".index")
-    return {"file": path.name, "sha256": sha256_of(file) if file.is_file() else None}
+    prefix = foreign.checkpoint_prefix(path.resolve()) or path
+    index = prefix.with_name(prefix.name + ".index")
+    return {"file": prefix.name, "sha256": sha256_of(index if index.is_file() else prefix)}
 
 
 def read_classes(path: str | os.PathLike, number: int) -> list[str]:
@@ -117,11 +135,11 @@ def read_classes(path: str | os.PathLike, number: int) -> list[str]:
     path = pathlib.Path(path)
     try:
         text = path.read_text(encoding="utf-8-sig")
-        names = json.loads(text) if path.suffix == ".json" else text.rstrip().splitlines()
+        names = json.loads(text) if path.suffix == ".json" else _lines(text)
     except OSError as error:
         what = f"cannot read the class names: {error.strerror}"
         raise UserError(errors.MISSING_INPUT, what, path, "give --classes") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _bad_classes(path, error) from error
     if isinstance(names, dict):
         names = names.get("classes")
@@ -138,6 +156,11 @@ def read_classes(path: str | os.PathLike, number: int) -> list[str]:
             "give a name for each class, in the order of the labels",
         )
     return names
+
+
+def _lines(text: str) -> list[str]:
+    """Lines, without empty ones at the end; a form feed, say, ends none."""
+    return text.rstrip().split("\n") if text.strip() else []
 
 
 def _bad_classes(path: pathlib.Path, reason: object) -> UserError:

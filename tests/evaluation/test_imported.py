@@ -271,7 +271,7 @@ REFUSED = [
     ({"weights": "nan.npz"}, 65, "not finite"),
     ({"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}, 64, "must be in pixel units"),
     ({"std": (0.229, 0.224, 0.225)}, 64, "std must be in pixel units, 255 times"),
-    ({"mean": (1.0,)}, 64, "mean must have 3 values, got 1"),
+    ({"mean": (100.0,)}, 64, "mean must have 3 values, got 1"),
     ({"std": (1.0, 2.0)}, 64, "std must have 3 values, got 2"),
     ({"mean": (1.0, 2.0, 256.0)}, 64, "mean must be in pixel units, 0 to 255"),
     ({"mean": (-1.0, 2.0, 3.0)}, 64, "mean must be in pixel units, 0 to 255"),

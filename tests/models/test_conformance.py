@@ -15,8 +15,8 @@ from resnet_tf.training.step import TrainingState, make_train_step
 
 import tensorflow as tf  # isort: skip
 
-# By pattern, the last that fits: what a name needs beside it, and the pixels a side. Last
-# feature maps keep 2x2 pixels, from which batch statistics are not all rounding.
+# By pattern, the last that fits: the pixels a side, and what a name needs beside it. Where there
+# are batch norms, the last feature map keeps 2x2 pixels (ex6_net: one) of each of the examples.
 SETTINGS = {
     "cifar_resnet*": (8, {"width_multiplier": 0.5}),
     "cifar_resnet": (8, {"depth": 8}),
@@ -58,11 +58,12 @@ def perturb(name, model):
 
     Branches are small enough that hundreds of them do not overflow in inference.
     """
-    branch = 0.2 if name in SLOW else 0.5 if "50" in name else 1.0
+    branch = 0.2 if "1202" in name else 0.5 if name in SLOW or "50" in name else 1.0
     for seed, (key, variable) in enumerate(named_variables(model).items()):
         if not key.endswith("kernel"):
             low, high = (0.5, 1.5) if key.endswith(("scale", "variance")) else (-0.2, 0.2)
-            factor = branch if key.startswith("stage") and key.endswith("scale") else 1.0
+            inside = key.startswith("stage") and key.endswith("scale") and "shortcut" not in key
+            factor = branch if inside else 1.0
             variable.assign(factor * references.ramp(variable.shape, low, high, seed))
         elif name == "plain_resnet100":
             variable.assign(0.6 * variable)
@@ -155,7 +156,6 @@ def compare_training(name, two_replicas):
             assert size > 0 and difference < 2e-3 * size, key
         else:  # a bias in front of a batch norm has no gradient but rounding
             assert difference < 0.2 * max(size, 1e-3 * largest), key
-        (name,)
 
 
 # One name for each kind of layer that replicas could treat apart, at little depth: (1, 2, 1, 1)
@@ -175,7 +175,7 @@ def test_one_replica_and_two_train_alike_with_few_blocks_of_each_kind(
     compare_training(name, two_replicas)
 
 
-# The 1202 layers are those of `cifar_resnet110`; 2400 all-reduces would take hours to trace.
+# Without the 1202 layers, which only infer here: the blocks are those of `cifar_resnet110`.
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [n for n in models.names() if n != "cifar_resnet1202"])
 def test_one_replica_and_two_train_alike(name, two_replicas):

@@ -5,7 +5,6 @@ import pytest
 
 from resnet_tf import models
 from resnet_tf.layers import named_variables
-from resnet_tf.training import schedules
 from resnet_tf.training.optimizers import SGD
 from resnet_tf.training.step import TrainingState, make_train_step
 

@@ -234,8 +234,13 @@ for number, (tool, *arguments) in enumerate(json.load(sys.stdin)):
         for descriptor, file in enumerate(files, start=1):
             os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT), descriptor)
         sys.argv = [tool, *arguments]
-        runpy.run_path(tool, run_name="__main__")
-        sys.exit("it did not end by itself")
+        code = "it did not end by itself"
+        try:
+            runpy.run_path(tool, run_name="__main__")
+        except SystemExit as end:
+            code = end.code or 0
+        sys.stdout.flush(), sys.stderr.flush()
+        os._exit(code)  # without the second that TensorFlow takes to go
     _, status = os.waitpid(child, 0)
     results.append([os.waitstatus_to_exitcode(status), *(open(file).read() for file in files)])
 json.dump(results, sys.stdout)

@@ -252,7 +252,7 @@ BAD = [
     (["--data_dir=/nonexistent"], 66, "the data directory does not exist | /nonexistent"),
     (["--data_dir=tests"], 66, "the data directory has no dataset.json | tests"),
     (["--model=vgg"], 64, "cannot build vgg: no network is called 'vgg'"),
-    (["--model_options=depth=8,dept=3"], 64, "unexpected keyword argument 'dept'"),
+    (["--model_options=depth=8,dept=3"], 64, "cifar_resnet has no option 'dept'; it has "),
     (["--warmup=99999999999999999999"], 64, "warmup must be at most 2147483648 steps"),
     (["--epochs=1e300"], 64, "epochs must give fewer steps"),
     (["--seed=4294967296"], 64, "seed must be 2147483647 or less"),
