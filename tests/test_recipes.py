@@ -1,6 +1,7 @@
 """Recipes against what their papers publish."""
 
 import json
+import pathlib
 
 import pytest
 
@@ -235,3 +236,12 @@ def test_unknown_recipe_like_none_lists_all():
     with pytest.raises(UserError) as caught:
         recipes.get("zzz")
     assert all(name in str(caught.value) for name in recipes.names())
+
+
+@pytest.mark.parametrize("name", recipes.names())
+def test_the_page_of_recipes_says_what_the_recipe_says(name):
+    page = pathlib.Path(__file__).resolve().parent.parent / "docs" / "recipes.md"
+    recipe = recipes.get(name)
+    cells = (f"`{name}`", f"`{recipe.config.model}`", recipe.expected, recipe.measured,
+             recipe.departures or "-")  # fmt: skip
+    assert f"| {' | '.join(cells)} |" in page.read_text(encoding="utf-8")
