@@ -126,7 +126,7 @@ def difference(ours, theirs, scale=None):
 @pytest.mark.parametrize("name, sizes", [
     ("resnet50_v1", (224, 97)),
     ("resnet101_v1", (224, 65)),
-    ("resnet152_v1", (65,)),
+    ("resnet152_v1", (224, 65)),
     ("resnet50_v2", (224, 97)),
 ])  # fmt: skip
 def test_logits_equal_those_of_keras(name, sizes):
