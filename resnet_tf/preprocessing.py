@@ -3,6 +3,13 @@
 import dataclasses
 
 
+def refuse_fractions(mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+    """Raises ValueError where numbers that a user gave are for pixels of 0 to 1."""
+    for name, values in (("mean", mean), ("std", std)):
+        if values and 0 < max(values) < 1:
+            raise ValueError(f"{name} must be in pixel units, 255 times {values}")
+
+
 @dataclasses.dataclass(frozen=True)
 class Preprocessing:
     """Size, cut and normalisation of pictures.

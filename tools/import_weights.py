@@ -27,6 +27,9 @@ _CLASSES = flags.DEFINE_string(
 _MEAN = flags.DEFINE_list("mean", None, "a channel, in pixel units; default: the network's usual")
 _STD = flags.DEFINE_list("std", None, "a channel, in pixel units; default: the network's usual")
 _INPUT_SIZE = flags.DEFINE_integer("input_size", None, "pixels a side; default: the usual")
+_SHORTER_SIDE = flags.DEFINE_integer(
+    "shorter_side", None, "resize to this, then cut out the middle; default: the usual"
+)
 
 
 def main(_):
@@ -34,8 +37,9 @@ def main(_):
         if not flag.value:
             what = f"--{flag.name} is not given"
             raise UserError(errors.BAD_FLAGS, what, f"--{flag.name}", "see --helpshort")
-    if _INPUT_SIZE.value is not None and _INPUT_SIZE.value < 1:
-        raise bad_flag("input_size", "must be 1 or more", _INPUT_SIZE.value)
+    for flag in (_INPUT_SIZE, _SHORTER_SIDE):
+        if flag.value is not None and flag.value < 1:
+            raise bad_flag(flag.name, "must be 1 or more", flag.value)
     options = scripts.options_from("model_options", _MODEL_OPTIONS.value)
     mean = _MEAN.value and scripts.numbers_from("mean", _MEAN.value)
     std = _STD.value and scripts.numbers_from("std", _STD.value)
@@ -52,11 +56,12 @@ def main(_):
         mean=mean,
         std=std,
         input_size=_INPUT_SIZE.value,
+        shorter_side=_SHORTER_SIDE.value,
     )
     if translation.left_out:
         print(
-            f"left out {len(translation.left_out)} tensors that only training needs, such as"
-            f" {translation.left_out[0]}",
+            f"left out {len(translation.left_out)} tensors (counters, optimizer slots, averages of"
+            f" weights), such as {translation.left_out[0]}",
             file=sys.stderr,
         )
     if not commit.manifest["classes"]:

@@ -27,6 +27,8 @@ def main(arguments):
         raise UserError(errors.BAD_FLAGS, what, "summary.py", "such as: tools/summary.py resnet50")
     name, options = arguments[0], scripts.options_from("model_options", _MODEL_OPTIONS.value)
     if _NUM_CLASSES.value is not None:
+        if "num_classes" in options:
+            raise bad_flag("num_classes", "and model_options both give the classes")
         options["num_classes"] = _NUM_CLASSES.value
     told_size = _size()
     runtime.configure()

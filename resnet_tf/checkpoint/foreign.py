@@ -2,7 +2,8 @@
 
     tensors = match(translate(read(path), path), shapes, path)
 
-Names that are known, with what becomes of them (a leading `module.` is dropped):
+Names that are known, with what becomes of them (`module.`, `_orig_mod.` or `model.` in front is
+dropped):
 
     torchvision, timm, PyTorch's CIFAR ResNets          transformers
       conv1, bn1               stem, stem_norm            embedder.embedder.{convolution,…}
@@ -100,7 +101,7 @@ def translate(tensors: Mapping[str, np.ndarray], where: object) -> Translation:
     result = Translation({}, {}, {}, [])
     for name in sorted(tensors):
         array = np.asarray(tensors[name])
-        plain = name.removeprefix("module.")
+        plain = re.sub(r"^((module|_orig_mod|model)\.)+", "", name)
         if _LEFT_OUT.fullmatch(plain):
             result.left_out.append(name)
             continue
@@ -192,24 +193,36 @@ def match(
         another shape.
     """
     found = {name: array.shape for name, array in translation.tensors.items()}
-    rows = [
-        (name, translation.origin.get(name, "-"), found.get(name), wanted.get(name))
-        for name in sorted(found.keys() | wanted)
-        if found.get(name) != wanted.get(name)
+    origin = translation.origin
+    left_over = [("-", name, shape, None) for name, shape in sorted(translation.unknown.items())]
+    left_over += [(n, origin[n], found[n], None) for n in sorted(found.keys() - wanted)]
+    missing = [(n, "-", None, wanted[n]) for n in sorted(wanted.keys() - found)]
+    other = [
+        (n, origin[n], found[n], wanted[n])
+        for n in sorted(found.keys() & wanted)
+        if found[n] != wanted[n]
     ]
-    rows += [("-", name, shape, None) for name, shape in sorted(translation.unknown.items())]
-    if not rows:
+    if not left_over + missing + other:
         return translation.tensors
-    shown = [(ours, theirs, _shape(there), _shape(here)) for ours, theirs, there, here in rows]
     head = ("variable", "in the file", "its shape, turned", "in the network")
+    rows = [row for rows in (other, left_over, missing) for row in _shown(rows)]
     raise UserError(
         errors.MISMATCH,
-        f"{len(rows)} of {len(wanted)} variables and {len(found) + len(translation.unknown)}"
-        " tensors do not fit",
+        f"the weights are not the network's: {len(left_over)} tensors too many, {len(missing)}"
+        f" variables without one, {len(other)} of another shape",
         where,
         "give the --model and --model_options that the weights are of",
-        details=errors.table([head, *shown]),
+        details=errors.table([head, *rows], most=100),
     )
+
+
+def _shown(rows: list[tuple], most: int = 25) -> list[tuple[str, ...]]:
+    """Some rows of each kind, so that no kind crowds out the others."""
+    shown = [
+        (ours, theirs, _shape(there), _shape(here)) for ours, theirs, there, here in rows[:most]
+    ]
+    more = (f"… and {len(rows) - most} more", "", "", "")
+    return [*shown, more] if len(rows) > most else shown
 
 
 def _shape(shape: tuple[int, ...] | None) -> str:

@@ -11,9 +11,11 @@ from resnet_tf import checkpoint, errors, models, runtime
 from resnet_tf.checkpoint import Commit, foreign
 from resnet_tf.config import bad_flag
 from resnet_tf.errors import UserError
-from resnet_tf.files import sha256_of, sync
+from resnet_tf.files import make_directory, sha256_of, sync
 from resnet_tf.layers import named_variables
-from resnet_tf.preprocessing import Preprocessing
+from resnet_tf.preprocessing import Preprocessing, refuse_fractions
+
+_LARGEST_SIDE = 4096
 
 
 def import_weights(
@@ -26,6 +28,7 @@ def import_weights(
     mean: tuple[float, ...] | None = None,
     std: tuple[float, ...] | None = None,
     input_size: int | None = None,
+    shorter_side: int | None = None,
 ) -> tuple[Commit, foreign.Translation]:
     """Commits the weights of a file as step 0 of a new model directory.
 
@@ -39,6 +42,8 @@ def import_weights(
       classes: a file of class names, see `read_classes`; by default the network has none.
       mean, std: a channel, in pixel units; by default the network's usual ones.
       input_size: side of the pictures; by default the network's usual one.
+      shorter_side: to which pictures are resized before the middle is cut out; by default in
+        the network's usual ratio to the input size.
 
     Returns:
       The commit, and what was left out of the file.
@@ -46,9 +51,7 @@ def import_weights(
     Raises:
       UserError: 64, 65, 66, 73, 74 and 78, before anything is written.
     """
-    output = pathlib.Path(output)
-    if os.path.lexists(output) and (not output.is_dir() or any(output.iterdir())):
-        raise UserError(errors.CANNOT_CREATE, "the output exists", output, "choose another name")
+    _refuse_output(pathlib.Path(os.path.abspath(output)))
     options = options or {}
     # What is told wrong is said before a large file is read.
     usual = _usual_preprocessing(model)
@@ -58,7 +61,7 @@ def import_weights(
     network = models.create_as_told(model, **(told | options))
     shapes = {name: tuple(v.shape) for name, v in named_variables(network).items()}
     tensors = foreign.match(translation, shapes, weights)
-    pictures = _pictures(usual, network, mean, std, input_size)
+    pictures = _pictures(usual, network, mean, std, input_size, shorter_side)
     num_classes = network.options.num_classes
     # These two are said apart, as in the commits of a run.
     others = {k: v for k, v in options.items() if k not in ("num_classes", "channels")}
@@ -72,19 +75,43 @@ def import_weights(
         "source": _source(pathlib.Path(weights)),
     }
     state = {f"model/{name}": tensor for name, tensor in tensors.items()}
-    return _write(output, state, fields), translation
+    _write(pathlib.Path(os.path.abspath(output)), state, fields)
+    return checkpoint.find(output), translation
 
 
-def _write(output: pathlib.Path, state: dict, fields: dict) -> Commit:
+def _refuse_output(output: pathlib.Path) -> None:
+    """Before a large file is read: an output that is there, or that could not be made."""
+    try:
+        os.lstat(output)
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError) as error:
+        what = f"cannot make the output: {error}"
+        raise UserError(errors.CANNOT_CREATE, what, output, "choose another name") from error
+    empty = output.is_dir() and not output.is_symlink() and not any(output.iterdir())
+    if os.path.lexists(output) and not empty:
+        raise UserError(errors.CANNOT_CREATE, "the output exists", output, "choose another name")
+    above = next(parent for parent in output.parents if parent.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise UserError(
+            errors.CANNOT_CREATE, f"nothing can be made in {above}", output, "choose another name"
+        )
+
+
+def _write(output: pathlib.Path, state: dict, fields: dict) -> None:
     """The model directory, whole or not at all."""
     temporary = output.with_name(f"{output.name}.tmp-{uuid.uuid4().hex[:8]}")
     try:
+        make_directory(temporary)
         checkpoint.write(temporary / "checkpoints", 0, state, fields)
         os.rename(temporary, output)
         sync(output.parent)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            errors.CANNOT_CREATE, f"cannot make the output: {error}", output, "choose another name"
+        ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    return checkpoint.find(output)
 
 
 def _usual_preprocessing(model: str) -> Preprocessing:
@@ -100,21 +127,27 @@ def _pictures(
     mean: tuple[float, ...] | None,
     std: tuple[float, ...] | None,
     input_size: int | None,
+    shorter_side: int | None,
 ) -> Preprocessing:
     """The usual pictures with what was told in its place."""
-    mean, std, side = mean or usual.mean, std or usual.std, input_size or usual.height
-    if side < network.smallest_image:
-        raise bad_flag("input_size", f"must be {network.smallest_image} or more", side)
-    for flag, values in (("mean", mean), ("std", std)):
-        if 0 < max(values) <= 1:
-            raise bad_flag(flag, "must be in pixel units, 255 times what fractions are", values)
+    side = input_size or usual.height
+    if not network.smallest_image <= side <= _LARGEST_SIDE:
+        rule = f"must be in {network.smallest_image}..{_LARGEST_SIDE}"
+        raise bad_flag("input_size", rule, side)
+    told = {"mean": mean or usual.mean, "std": std or usual.std}
+    if shorter_side:
+        told["shorter_side"] = shorter_side
     try:
-        pictures = dataclasses.replace(
-            usual, channels=network.options.channels, mean=tuple(mean), std=tuple(std)
-        )
+        refuse_fractions(mean or (), std or ())
+        sized = usual.at_size(side, side)
+        return dataclasses.replace(sized, channels=network.options.channels, **told)
     except ValueError as error:
-        raise bad_flag("mean", f"and std do not fit: {error}") from error
-    return pictures.at_size(side, side)
+        raise UserError(
+            errors.BAD_FLAGS,
+            f"pictures cannot be prepared: {error}",
+            "--mean, --std, --shorter_side",
+            "see --helpshort for their meaning",
+        ) from error
 
 
 def _source(path: pathlib.Path) -> dict:

@@ -52,6 +52,7 @@ def _central(image: tf.Tensor, fraction: float) -> tf.Tensor:
     size = tf.shape(image)[:2]
     length = tf.cast(size, tf.float64)
     margin = tf.cast((length - length * fraction) / 2, tf.int32)
+    margin = tf.minimum(margin, (size - 1) // 2)  # a pixel is left, at least
     (top, left), (bottom, right) = tf.unstack(margin), tf.unstack(size - margin)
     return image[top:bottom, left:right]
 

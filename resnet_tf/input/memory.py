@@ -55,7 +55,8 @@ def _check_size(manifest: Manifest, split: str, size: int) -> None:
             f"split {split!r} takes {size / 2**30:.1f} GiB decoded, more than the"
             f" {_MAX_BYTES / 2**30:.0f} GiB that are kept in memory",
             manifest.directory,
-            "give a smaller --image_size",
+            "choose smaller pictures (--image_size in training, --input_size when importing"
+            " weights) or a smaller split",
         )
 
 

@@ -7,6 +7,14 @@ import tensorflow as tf
 
 from resnet_tf.layers import BatchNorm, Conv2D, Dense, dropout, global_average_pool
 
+# Options come from a command line too, where "no" would be a true string.
+_KINDS = {
+    bool: (bool, "True or False"),
+    int: (int, "an integer"),
+    float: ((int, float), "a number"),
+    str: (str, "a name"),
+}
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Options:
@@ -21,7 +29,7 @@ class Options:
       seed: of the initial kernels.
 
     Raises:
-      ValueError: for values out of range.
+      ValueError: for values of another type or out of range.
     """
 
     num_classes: int = 10
@@ -32,12 +40,18 @@ class Options:
     seed: int = 0
 
     def __post_init__(self):
-        if not 0 < self.width_multiplier < math.inf:
-            raise ValueError(f"width_multiplier must be above 0, got {self.width_multiplier!r}")
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
+            kinds, called = _KINDS[field.type]
+            if not isinstance(value, kinds) or (isinstance(value, bool) and field.type is not bool):
+                raise ValueError(f"{field.name} must be {called}, got {value!r}")
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(f"{field.name} must be finite, got {value!r}")
             if field.name in ("dropout", "stochastic_depth") and not 0 <= value < 1:
                 raise ValueError(f"{field.name} must be in [0, 1), got {value!r}")
+        for name in ("width_multiplier", "num_classes", "channels"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be above 0, got {getattr(self, name)!r}")
 
     def width(self, channels: int) -> int:
         """`channels` times the width multiplier."""
@@ -54,6 +68,13 @@ class NormalizedOptions(Options):
 
     norm_momentum: float = 0.9
     norm_epsilon: float = 1e-5
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not 0 <= self.norm_momentum <= 1:
+            raise ValueError(f"norm_momentum must be in [0, 1], got {self.norm_momentum!r}")
+        if self.norm_epsilon <= 0:
+            raise ValueError(f"norm_epsilon must be above 0, got {self.norm_epsilon!r}")
 
     def norm(self, channels: int, **arguments) -> BatchNorm:
         """A batch norm with these options; `arguments` are further ones of `BatchNorm`."""

@@ -59,6 +59,11 @@ class ResNetOptions(ImageNetOptions):
     groups: int = 1
     group_width: int = 64
 
+    def __post_init__(self):
+        super().__post_init__()
+        if self.depth < 50 and (self.groups, self.group_width) != (1, 64):
+            raise ValueError("groups and group_width are of bottlenecks, from depth 50 on")
+
 
 class Bottleneck(Block):
     """conv 1x1 BN ReLU, conv 3x3/s BN ReLU, conv 1x1 BN, add, ReLU."""

@@ -3,6 +3,8 @@
 from resnet_tf.config import Config
 from resnet_tf.recipes.recipe import Recipe
 
+# Of the 50,000 training pictures, in pixel units.
+_MEAN, _STD = (125.307, 122.95, 113.865), (62.9932, 62.0887, 66.7048)
 _HE_2015 = "He et al. 2015, arXiv 1512.03385, section 4.2"
 _HE_2016 = "He et al. 2016, arXiv 1603.05027"
 
@@ -15,6 +17,8 @@ def _paper(depth: int, error: float) -> Recipe:
         recipe=f"cifar10_resnet{depth}",
         model=f"cifar_resnet{depth}",
         data_dir="data/cifar10",
+        mean=_MEAN,
+        std=_STD,
         steps=64_000,
         batch_size=128,
         learning_rate=0.1,
@@ -37,6 +41,8 @@ def _two_hundred_epochs(network: str, paper: str) -> Recipe:
         recipe=f"cifar10_{network.removeprefix('cifar_')}",
         model=network,
         data_dir="data/cifar10",
+        mean=_MEAN,
+        std=_STD,
         epochs=200.0,
         batch_size=128,
         learning_rate=0.1,

@@ -80,7 +80,8 @@ def _ex6_net() -> Recipe:
         paper="stem: Szegedy et al. 2016, arXiv 1602.07261; network and training: its source's",
         expected="not published",
         departures="starts from random weights, not from a checkpoint; brightness and saturation"
-        " are left as they are",
+        " are left as they are; training pictures are resized with antialiasing; Adam's epsilon is"
+        " 1e-7",
     )
 
 

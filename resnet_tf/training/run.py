@@ -14,7 +14,7 @@ from resnet_tf.distribution import describe_devices
 from resnet_tf.errors import UserError
 from resnet_tf.evaluation import make_evaluation
 from resnet_tf.layers import named_variables
-from resnet_tf.preprocessing import Preprocessing
+from resnet_tf.preprocessing import Preprocessing, refuse_fractions
 from resnet_tf.training import schedules
 from resnet_tf.training.optimizers import SGD, Adam, Optimizer
 from resnet_tf.training.step import TrainingState, make_train_step
@@ -131,6 +131,7 @@ def _pictures(
     """Training pictures, whole, and those of evaluation."""
     usual = manifest.pictures(height, width)
     try:
+        refuse_fractions(config.mean, config.std)
         training = dataclasses.replace(
             usual, mean=config.mean or usual.mean, std=config.std or usual.std
         )

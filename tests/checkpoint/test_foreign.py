@@ -685,38 +685,40 @@ def test_the_table_of_what_does_not_fit():
         "stem/kernel": (7, 7, 3, 4),
         "stage1/0/conv1/kernel": (3, 3, 16, 16),
     }
-    error = refused(78, "4 of 4 variables and 5 tensors do not fit | w | ", foreign.match,
-                    found, wanted, "w")  # fmt: skip
+    counts = "2 tensors too many, 1 variables without one, 1 of another shape | w | "
+    error = refused(78, counts, foreign.match, found, wanted, "w")
     assert "give the --model and --model_options that the weights are of" in str(error)
     assert cells(error) == [
         ["variable", "in the file", "its shape, turned", "in the network"],
         ["head/bias", "fc.bias", "[2]", "[10]"],
-        # without a running mean beside it, it is the bias of something else
-        ["stage1/0/conv1/kernel", "-", "-", "[3, 3, 16, 16]"],
-        ["stage1/0/norm1/bias", "layer1.0.bn1.bias", "[2]", "-"],
         ["-", "mystery", "[5, 6]", "-"],
+        # without a running mean beside it, it is the bias of something else
+        ["stage1/0/norm1/bias", "layer1.0.bn1.bias", "[2]", "-"],
+        ["stage1/0/conv1/kernel", "-", "-", "[3, 3, 16, 16]"],
     ]
 
 
 def test_nothing_of_the_network_is_in_the_file():
-    error = refused(78, "1 of 1 variables and 0 tensors do not fit", foreign.match,
+    error = refused(78, "0 tensors too many, 1 variables without one, 0 of", foreign.match,
                     translation({}), {"head/bias": (2,)}, "w")  # fmt: skip
     assert cells(error)[1:] == [["head/bias", "-", "-", "[2]"]]
 
 
 def test_only_unknown_tensors_are_left_over():
     found = translation({"fc.bias": (2,)}, {"b": np.zeros(()), "a": np.zeros(3)})
-    error = refused(78, "2 of 1 variables and 3 tensors do not fit", foreign.match,
+    error = refused(78, "2 tensors too many, 0 variables without one, 0 of", foreign.match,
                     found, {"head/bias": (2,)}, "w")  # fmt: skip
     assert cells(error)[1:] == [["-", "a", "[3]", "-"], ["-", "b", "[]", "-"]]
 
 
-def test_a_long_table_is_cut_and_counted():
+def test_a_long_table_shows_some_of_each_kind_and_counts_the_rest():
     wanted = {f"stage1/{i}/conv1/kernel": (1,) for i in range(200)}
-    error = refused(78, "200 of 200 variables", foreign.match, translation({}), wanted, "w")
+    found = translation({}, {f"mystery{i}": np.zeros(3) for i in range(100)})
+    error = refused(78, "100 tensors too many, 200 variables", foreign.match, found, wanted, "w")
     lines = error.details.splitlines()
-    shown = sum("stage1/" in line for line in lines)
-    assert len(lines) <= 61 and lines[-1].strip() == f"… and {200 - shown} more"
+    assert sum("mystery" in line for line in lines) == 25
+    assert sum("stage1/" in line for line in lines) == 25
+    assert [line.strip() for line in lines if "…" in line] == ["… and 75 more", "… and 175 more"]
 
 
 def test_the_columns_line_up():
@@ -760,3 +762,10 @@ def test_a_whole_network_of_pytorch_by_way_of_a_file(tmp_path):
     shutil.rmtree(tmp_path)
     assert not pathlib.Path(path).exists()  # the tensors do not depend on the file
     assert np.isfinite(found.tensors["head/kernel"]).all()
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "model.", "module._orig_mod."])
+def test_what_wrappers_put_in_front_is_dropped(prefix):
+    found = translation({f"{prefix}fc.bias": (2,)})
+    assert found.tensors.keys() == {"head/bias"}
+    assert found.origin == {"head/bias": f"{prefix}fc.bias"}

@@ -254,6 +254,15 @@ def test_the_shorter_side_keeps_its_ratio(tmp_path):
     assert (pictures.height, pictures.width, pictures.shorter_side) == (112, 112, 128)
 
 
+def test_another_shorter_side_and_a_deviation_of_one(tmp_path):
+    options = {"width_multiplier": 0.125}
+    path = save_torch(build("resnet18", num_classes=3, **options), tmp_path / "w.npz")
+    told = {"shorter_side": 232, "mean": (103.9, 116.8, 123.7), "std": (1.0, 1.0, 1.0)}
+    commit, _ = import_weights("resnet18", path, tmp_path / "run", options=options, **told)
+    pictures = load(commit).pictures
+    assert (pictures.height, pictures.shorter_side, pictures.std) == (224, 232, (1, 1, 1))
+
+
 # --- what is refused leaves nothing
 
 
@@ -262,12 +271,16 @@ REFUSED = [
     ({"options": {}}, 64, "cifar_resnet needs the option 'depth'"),
     ({"options": {"depth": 9}}, 64, "depth must be 6n + 2"),
     ({"options": CIFAR | {"dept": 3}}, 64, "cifar_resnet has no option 'dept'"),
-    ({"options": {"depth": 14, "width_multiplier": 0.25}}, 78, "variables and 37 tensors do not"),
-    ({"options": {"depth": 8}}, 78, "do not fit"),
-    ({"options": CIFAR | {"num_classes": 5}}, 78, "2 of 37 variables and 37 tensors do not fit"),
+    (
+        {"options": {"depth": 14, "width_multiplier": 0.25}},
+        78,
+        "variables without one, 0 of another shape",
+    ),
+    ({"options": {"depth": 8}}, 78, "0 variables without one, 36 of another shape"),
+    ({"options": CIFAR | {"num_classes": 5}}, 78, "0 variables without one, 2 of another shape"),
     ({"weights": "missing.npz"}, 66, "there is no such file or checkpoint"),
     ({"weights": "pickle.pth"}, 65, "a pickle is never opened"),
-    ({"weights": "headless.npz"}, 78, "2 of 37 variables and 35 tensors do not fit"),
+    ({"weights": "headless.npz"}, 78, "0 tensors too many, 2 variables without one"),
     ({"weights": "nan.npz"}, 65, "not finite"),
     ({"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}, 64, "must be in pixel units"),
     ({"std": (0.229, 0.224, 0.225)}, 64, "std must be in pixel units, 255 times"),
@@ -279,7 +292,11 @@ REFUSED = [
     ({"std": (0.0, 2.0, 3.0)}, 64, "std must be in pixel units, above 0 to 255"),
     ({"std": (2.0, 2.0, 256.0)}, 64, "std must be in pixel units, above 0 to 255"),
     ({"std": (float("nan"),) * 3}, 64, "std must be in pixel units"),
-    ({"input_size": -1}, 64, "input_size must be 1 or more, got -1"),
+    ({"input_size": -1}, 64, "input_size must be in 1..4096, got -1"),
+    ({"input_size": 10**12}, 64, "input_size must be in 1..4096, got 1000000000000"),
+    ({"shorter_side": 31}, 64, "shorter_side must be 32 or more, got 31"),
+    ({"options": CIFAR | {"norm_epsilon": "abc"}}, 64, "norm_epsilon must be a number, got 'abc'"),
+    ({"options": CIFAR | {"zero_last_scale": "no"}}, 64, "zero_last_scale must be True or False"),
     ({"classes": "missing.txt"}, 66, "cannot read the class names"),
     ({"classes": "nine.txt"}, 78, "9 class names for a network of 10 classes"),
     ({"classes": "broken.json"}, 65, "the class names cannot be read"),
@@ -313,7 +330,7 @@ def test_too_small_for_the_network(tmp_path):
     model = build("ex6_net", num_classes=20, **options)
     np.savez(tmp_path / "w.npz", **values(model))
     arguments = ("ex6_net", tmp_path / "w.npz", tmp_path / "run")
-    message = "input_size must be 139 or more, got 138 | --input_size"
+    message = "input_size must be in 139..4096, got 138 | --input_size"
     refused(64, message, import_weights, *arguments, options=options, input_size=138)
     assert not (tmp_path / "run").exists()
     import_weights(*arguments, options=options, input_size=139)
@@ -358,6 +375,17 @@ def test_an_output_that_exists_is_left_as_it_is(cifar, tmp_path, kind):
     refused(73, f"the output exists | {output} | ", import_weights, "cifar_resnet", cifar[1],
             output, options=CIFAR)  # fmt: skip
     assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")} == before
+
+
+@pytest.mark.parametrize("output", ["file/run", "link", "a\0b", "x" * 300])
+def test_an_output_in_an_impossible_place(cifar, tmp_path, output):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "empty")
+    before = sorted(path.name for path in tmp_path.iterdir())
+    refused(73, "choose another name", import_weights, "cifar_resnet", cifar[1],
+            tmp_path / output, options=CIFAR)  # fmt: skip
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
 
 
 def test_the_output_cannot_be_made(cifar, tmp_path):

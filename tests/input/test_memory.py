@@ -282,7 +282,12 @@ def test_truncated_picture(tmp_path, encode, kept):
 def test_pictures_that_do_not_fit_in_memory(tmp_path, monkeypatch):
     manifest = write(tmp_path, [record(png(noise(0)))] * 3)
     monkeypatch.setattr(memory, "_MAX_BYTES", 3 * 4 * 5 * 3 - 1)
-    refused(manifest, 64, "split 'train' takes 0.0 GiB decoded", "give a smaller --image_size")
+    refused(
+        manifest,
+        64,
+        "split 'train' takes 0.0 GiB decoded",
+        "choose smaller pictures (--image_size in training",
+    )
     monkeypatch.setattr(memory, "_MAX_BYTES", 3 * 4 * 5 * 3)
     assert read(manifest).records == 3
 

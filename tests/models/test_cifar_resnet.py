@@ -250,6 +250,28 @@ def test_a_wrong_name_or_option_is_refused(name, options, message):
         models.create(name, **options)
 
 
+@pytest.mark.parametrize("options, message", [
+    ({"depth": 8.0}, "depth must be an integer, got 8.0"),
+    ({"depth": True}, "depth must be an integer, got True"),
+    ({"num_classes": 2.5}, "num_classes must be an integer, got 2.5"),
+    ({"num_classes": 0}, "num_classes must be above 0, got 0"),
+    ({"channels": "3"}, "channels must be an integer, got '3'"),
+    ({"channels": -1}, "channels must be above 0, got -1"),
+    ({"width_multiplier": "abc"}, "width_multiplier must be a number, got 'abc'"),
+    ({"width_multiplier": True}, "width_multiplier must be a number, got True"),
+    ({"width_multiplier": float("inf")}, "width_multiplier must be finite, got inf"),
+    ({"norm_epsilon": float("nan")}, "norm_epsilon must be finite, got nan"),
+    ({"norm_epsilon": 0}, "norm_epsilon must be above 0, got 0"),
+    ({"norm_momentum": 1.5}, r"norm_momentum must be in \[0, 1\], got 1.5"),
+    ({"zero_last_scale": "no"}, "zero_last_scale must be True or False, got 'no'"),
+    ({"sync_batch_norm": 1}, "sync_batch_norm must be True or False, got 1"),
+    ({"shortcut": 1}, "shortcut must be a name, got 1"),
+])  # fmt: skip
+def test_an_option_of_another_type_or_out_of_range_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        models.create("cifar_resnet", **({"depth": 8} | options))
+
+
 def test_an_option_that_a_network_does_not_have_is_refused():
     with pytest.raises(TypeError, match="dept"):
         models.create("cifar_resnet20", dept=3)

@@ -679,3 +679,9 @@ def test_an_option_that_the_name_fixes_is_refused(name, option):
 def test_an_option_that_the_network_does_not_have_is_refused(name, option):
     with pytest.raises(TypeError, match=option):
         models.create(name, **{option: 1})
+
+
+@pytest.mark.parametrize("option", [{"groups": 2}, {"group_width": 128}])
+def test_basic_blocks_have_no_groups(option):
+    with pytest.raises(ValueError, match="groups and group_width are of bottlenecks"):
+        models.create("resnet18", **option)

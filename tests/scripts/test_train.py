@@ -111,12 +111,14 @@ def test_interrupted_it_says_so_in_one_line(tmp_path):
     process = subprocess.Popen(
         [*command, "--steps=100000"], cwd=ROOT, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        # A test run in the background of a shell ignores the signal, and so would its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     for line in process.stdout:
         if json.loads(line)["event"] == "save":
             break
     process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate()
+    _, stderr = process.communicate(timeout=300)
     assert process.returncode == 130 and "Traceback" not in stderr
     assert stderr.splitlines()[-1].startswith("ERROR 130: interrupted | Ctrl-C | ")
 
@@ -252,6 +254,9 @@ BAD = [
     (["--data_dir=/nonexistent"], 66, "the data directory does not exist | /nonexistent"),
     (["--data_dir=tests"], 66, "the data directory has no dataset.json | tests"),
     (["--model=vgg"], 64, "cannot build vgg: no network is called 'vgg'"),
+    (["--std=0.2,0.2,0.2"], 64, "std must be in pixel units, 255 times"),
+    (["--eval_shorter_side=4"], 64, "shorter_side must be 8 or more, got 4"),
+    (["--model_options=depth=8,seed=3"], 64, "cannot have seed, which the data or a flag says"),
     (["--model_options=depth=8,dept=3"], 64, "cifar_resnet has no option 'dept'; it has "),
     (["--warmup=99999999999999999999"], 64, "warmup must be at most 2147483648 steps"),
     (["--epochs=1e300"], 64, "epochs must give fewer steps"),
