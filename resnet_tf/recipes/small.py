@@ -56,6 +56,8 @@ def _flowers20() -> Recipe:
         config,
         paper="bottlenecks: He et al. 2015, arXiv 1512.03385; the rest: its source's",
         expected="not published",
+        measured="not on its data; with 3,887 photographs of 5 kinds of flowers at 64x64, 20"
+        " epochs: 263 of 430 others right, 61.2 %",
     )
 
 

@@ -409,7 +409,8 @@ def test_import_weights_and_eval_as_a_user_types_them(script, weights, tmp_path)
         "digest": json.loads(manifest.read_text())["digest"],
     }  # fmt: skip
     assert process.stderr.splitlines() == [
-        "left out 1 tensors (counters, optimizer slots, averages of weights), such as step", "imported: runs/mine",
+        "left out 1 tensors (counters, optimizer slots, averages of weights), such as step",
+        "imported: runs/mine",
     ]  # fmt: skip
     process = script("eval.py", "--checkpoint=runs/mine", f"--data_dir={ROOT}/data/digits",
                      cwd=tmp_path)  # fmt: skip
