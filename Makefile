@@ -27,6 +27,7 @@ lint: $(SETUP)
 
 bench: $(SETUP)
 	$(PY) benchmarks/train_step.py
+	$(PY) benchmarks/start_up.py
 
 $(VENV)/.installed: EXTRAS := test
 $(PEERS)/.installed: EXTRAS := test,peers
