@@ -70,7 +70,7 @@ def write_random_pictures(output: pathlib.Path) -> None:
     import numpy as np
     import tensorflow as tf
 
-    from resnet_tf.input.writer import Picture, write_dataset
+    from resnet_tf.preparation import Picture, write_dataset
 
     random = np.random.default_rng(0)
 

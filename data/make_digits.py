@@ -12,7 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from resnet_tf.input.writer import Picture, write_dataset
+from resnet_tf.preparation import Picture, write_dataset
 
 LICENCE = (
     "CC BY 4.0. E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits,"

@@ -39,10 +39,9 @@ def main(_):
     if _SEED.value < 0:
         raise bad_flag("seed", "must be 0 or more", _SEED.value)
     runtime.configure()
-    import folder
     from tqdm import tqdm
 
-    from resnet_tf.input.writer import write_dataset
+    from resnet_tf.preparation import folder, write_dataset
     from resnet_tf.reporting import journal, say
 
     source = pathlib.Path(_INPUT.value)

@@ -8,7 +8,9 @@
 
 Mean and standard deviation are those of the training split, a channel, in pixel units
 (0 to 255). `label_offset` is subtracted from stored labels (1 where they start at 1).
-`height` and `width` are null where pictures differ in size.
+`height` and `width` are null where pictures differ in size. `features`, for records that were
+made elsewhere, names the fields of picture, label and key: {"encoded": "image", "label":
+"label", "filename": "file_name"}; without it they are those of `records`.
 """
 
 import dataclasses
@@ -43,6 +45,15 @@ class Shard:
 
 
 @dataclasses.dataclass(frozen=True)
+class Features:
+    """Names of a record's fields: the picture, its label, and the key that names it in messages."""
+
+    encoded: str = "image/encoded"
+    label: str = "image/class/label"
+    filename: str = "image/filename"
+
+
+@dataclasses.dataclass(frozen=True)
 class Manifest:
     """A data set as its `dataset.json` describes it; see the module's text for the fields."""
 
@@ -57,6 +68,7 @@ class Manifest:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     splits: dict[str, tuple[Shard, ...]]
+    features: Features = Features()
 
     @classmethod
     def load(cls, directory: str | os.PathLike) -> "Manifest":
@@ -125,6 +137,7 @@ class Manifest:
                 split: tuple(Shard(**shard) for shard in shards)
                 for split, shards in fields["splits"].items()
             },
+            features=Features(**fields.get("features", {})),
         )
         manifest._check()
         return manifest
@@ -132,6 +145,9 @@ class Manifest:
     def _check(self) -> None:
         for name in self.classes:
             name.encode()  # a name that is not UTF-8 cannot be written on
+        for name in dataclasses.astuple(self.features):
+            if not isinstance(name, str):
+                raise ValueError(f"features must be names, got {name!r}")
         if not self.classes or len(set(self.classes)) != len(self.classes):
             raise ValueError("classes must be distinct names, at least one")
         if self.channels not in (1, 3):
@@ -171,6 +187,8 @@ class Manifest:
                 for split, shards in self.splits.items()
             },
         }
+        if self.features != Features():
+            fields["features"] = dataclasses.asdict(self.features)
         text = json.dumps(fields, indent=1, ensure_ascii=False) + "\n"
         replace_synced(self.directory / FILE_NAME, text)
 

@@ -66,7 +66,7 @@ def _read_records(manifest: Manifest, split: str) -> tuple[list[bytes], list[int
     for path, shard in zip(manifest.paths(split), manifest.shards(split)):
         for serialized in _payloads(path):
             try:
-                picture, label = records.decode(serialized)
+                picture, label = records.decode(serialized, manifest.features)
                 label -= manifest.label_offset
                 if not 0 <= label < len(manifest.classes):
                     raise ValueError(f"label {label} is not in 0..{len(manifest.classes) - 1}")

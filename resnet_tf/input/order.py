@@ -17,9 +17,9 @@ are correlated and the orders of two epochs resemble each other.)
 import tensorflow as tf
 
 # The first word of every seed says what the number is for, so that no two uses share one.
-_ORDER, _NOISE = 0, 1
+_ORDER, _NOISE, _STREAM = 0, 1, 2
 _ROUNDS = 16
-_NOISE_BITS = 40
+NOISE_BITS = 40
 
 
 def epoch_of(positions: tf.Tensor, records: int) -> tf.Tensor:
@@ -44,7 +44,12 @@ def record_at(positions: tf.Tensor, records: int, seed: int) -> tf.Tensor:
 
 def noise_for(record_ids: tf.Tensor, epochs: tf.Tensor, seed: int) -> tf.Tensor:
     """A random integer below 2**40 for each (seed, epoch, record id); int64 `[k]`."""
-    return _shuffle(record_ids, _NOISE, seed, epochs, 2**_NOISE_BITS - 1)
+    return _shuffle(record_ids, _NOISE, seed, epochs, 2**NOISE_BITS - 1)
+
+
+def scramble(noise: tf.Tensor, stream: int) -> tf.Tensor:
+    """Another random integer below 2**40 for each `noise` and number of a stream; int64 `[k]`."""
+    return _shuffle(noise, _STREAM, stream, tf.zeros_like(noise), 2**NOISE_BITS - 1)
 
 
 def _shuffle(index, purpose, seed, epochs, max_index):

@@ -12,6 +12,9 @@ Each record is a `tf.train.Example` with
 
 import tensorflow as tf
 
+from resnet_tf.input.manifest import Features
+
+USUAL = Features()
 _MAGIC = {b"\xff\xd8\xff": "jpeg", b"\x89PNG\r\n\x1a\n": "png"}
 
 
@@ -41,8 +44,12 @@ def encode(
     return example.SerializeToString(deterministic=True)
 
 
-def decode(serialized: bytes) -> tuple[bytes, int]:
+def decode(serialized: bytes, features: Features = USUAL) -> tuple[bytes, int]:
     """The picture's bytes and the stored label of one record.
+
+    Args:
+      serialized: the record.
+      features: names of its fields.
 
     Raises:
       ValueError: says which field is missing or of the wrong kind.
@@ -51,14 +58,16 @@ def decode(serialized: bytes) -> tuple[bytes, int]:
         fields = tf.train.Example.FromString(serialized).features.feature
     except Exception as error:  # protobuf's DecodeError is not public API
         raise ValueError("the record is not a tf.train.Example") from error
-    encoded = fields["image/encoded"].bytes_list.value
-    label = fields["image/class/label"].int64_list.value
+    encoded = fields[features.encoded].bytes_list.value
+    label = fields[features.label].int64_list.value
     if len(encoded) != 1:
-        raise ValueError("image/encoded must be one byte string")
+        raise ValueError(f"{features.encoded} must be one byte string")
     if len(label) != 1:
-        raise ValueError("image/class/label must be one integer")
+        raise ValueError(f"{features.label} must be one integer")
     if image_format(encoded[0]) is None:
-        raise ValueError(f"image/encoded is neither JPEG nor PNG, it starts {encoded[0][:8]!r}")
+        raise ValueError(
+            f"{features.encoded} is neither JPEG nor PNG, it starts {encoded[0][:8]!r}"
+        )
     return encoded[0], label[0]
 
 

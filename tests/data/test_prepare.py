@@ -12,6 +12,7 @@ import pytest
 
 from resnet_tf.errors import UserError
 from resnet_tf.input import Manifest, MemoryReader
+from resnet_tf.preparation import folder
 
 import tensorflow as tf  # isort: skip
 
@@ -21,14 +22,6 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 @pytest.fixture(autouse=True)
 def _cache(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("RESNET_TF_CACHE", str(tmp_path_factory.mktemp("cache")))
-
-
-@pytest.fixture
-def folder(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "data"))
-    import folder
-
-    return folder
 
 
 def prepare(*arguments):
@@ -129,7 +122,7 @@ def test_bad_picture_is_one_line_and_leaves_nothing(tmp_path):
 # ---- layouts of folders
 
 
-def scan_refused(folder, source, code, *texts, fraction=None):
+def scan_refused(source, code, *texts, fraction=None):
     with pytest.raises(UserError) as caught:
         folder.scan(source, fraction, 0)
     assert caught.value.code == code
@@ -141,7 +134,7 @@ def files(pictures):
     return [picture.filename for picture in pictures]
 
 
-def test_classes_and_files_are_in_natural_order(folder, tmp_path):
+def test_classes_and_files_are_in_natural_order(tmp_path):
     draw_classes(tmp_path / "train", **{"10": 1, "2": 1, "1": 1, "class10": 1, "class9": 1})
     for i in (10, 9, 100):
         draw(tmp_path / "train" / "1" / f"img{i}.png")
@@ -151,7 +144,7 @@ def test_classes_and_files_are_in_natural_order(folder, tmp_path):
     assert files(of_first) == ["1/0.png", "1/img9.png", "1/img10.png", "1/img100.png"]
 
 
-def test_order_is_the_same_on_every_disk_where_numbers_are_equal(folder):
+def test_order_is_the_same_on_every_disk_where_numbers_are_equal():
     # Else the order of the disk decides which of them comes first.
     assert folder._natural(pathlib.Path("a/01")) != folder._natural(pathlib.Path("a/1"))
 
@@ -159,26 +152,26 @@ def test_order_is_the_same_on_every_disk_where_numbers_are_equal(folder):
 @pytest.mark.parametrize(("name", "split"), [
     ("val", "validation"), ("valid", "validation"), ("validation", "validation"),
 ])  # fmt: skip
-def test_validation_folders(folder, tmp_path, name, split):
+def test_validation_folders(tmp_path, name, split):
     draw_classes(tmp_path / "train", a=2)
     draw_classes(tmp_path / name, a=1)
     _, splits = folder.scan(tmp_path, None, 0)
     assert {key: len(value) for key, value in splits.items()} == {"train": 2, split: 1}
 
 
-def test_two_folders_of_one_split_are_refused(folder, tmp_path):
+def test_two_folders_of_one_split_are_refused(tmp_path):
     for name in ("train", "val", "validation"):
         draw_classes(tmp_path / name, a=2)
-    scan_refused(folder, tmp_path, 65, "val")
+    scan_refused(tmp_path, 65, "val")
 
 
-def test_a_folder_beside_the_splits_is_not_passed_over(folder, tmp_path):
+def test_a_folder_beside_the_splits_is_not_passed_over(tmp_path):
     for name in ("train", "test", "holdout"):
         draw_classes(tmp_path / name, a=2)
-    scan_refused(folder, tmp_path, 65, "there is holdout")
+    scan_refused(tmp_path, 65, "there is holdout")
 
 
-def test_pictures_know_their_bytes_label_and_name(folder, tmp_path):
+def test_pictures_know_their_bytes_label_and_name(tmp_path):
     draw_classes(tmp_path / "train", a=1, b=1)
     draw(tmp_path / "train" / "b" / "deeper" / "x.PNG")
     (tmp_path / "train" / "b" / "notes.txt").write_text("no picture")
@@ -192,12 +185,12 @@ def test_pictures_know_their_bytes_label_and_name(folder, tmp_path):
 
 
 @pytest.mark.parametrize("ending", ["jpg", "jpeg", "png", "JPG", "JPEG", "PNG"])
-def test_endings(folder, tmp_path, ending):
+def test_endings(tmp_path, ending):
     draw(tmp_path / "train" / "a" / f"x.{ending}")
     assert len(folder.scan(tmp_path, None, 0)[1]["train"]) == 1
 
 
-def test_hidden_folders_are_no_classes(folder, tmp_path):
+def test_hidden_folders_are_no_classes(tmp_path):
     draw_classes(tmp_path / "train", **{"a": 1, ".thumbnails": 1})
     assert folder.scan(tmp_path, None, 0)[0] == ["a"]
 
@@ -206,9 +199,7 @@ def test_hidden_folders_are_no_classes(folder, tmp_path):
     ("count", "fraction", "expected"),
     [(10, 0.2, 2), (10, 0.25, 2), (3, 0.01, 1), (2, 0.5, 1), (9, 0.34, 3), (100, 0.5, 50)],
 )
-def test_share_of_each_class_is_rounded_and_at_least_one(
-    folder, tmp_path, count, fraction, expected
-):
+def test_share_of_each_class_is_rounded_and_at_least_one(tmp_path, count, fraction, expected):
     draw_classes(tmp_path, a=count, b=count)
     _, splits = folder.scan(tmp_path, fraction, 0)
     test = [picture.label for picture in splits["test"]]
@@ -217,82 +208,82 @@ def test_share_of_each_class_is_rounded_and_at_least_one(
     assert len(everything) == len(set(everything)) == 2 * count
 
 
-def test_split_depends_on_the_seed_alone(folder, tmp_path):
+def test_split_depends_on_the_seed_alone(tmp_path):
     draw_classes(tmp_path, a=30, b=30)
     chosen = [files(folder.scan(tmp_path, 0.5, seed)[1]["test"]) for seed in (0, 0, 1)]
     assert chosen[0] == chosen[1]
     assert chosen[0] != chosen[2]
 
 
-def test_missing_folder(folder, tmp_path):
-    scan_refused(folder, tmp_path / "none", 66, "no such folder", "none", "give --input")
+def test_missing_folder(tmp_path):
+    scan_refused(tmp_path / "none", 66, "no such folder", "none", "give --input")
 
 
-def test_file_instead_of_a_folder(folder, tmp_path):
+def test_file_instead_of_a_folder(tmp_path):
     draw(tmp_path / "x.png")
-    scan_refused(folder, tmp_path / "x.png", 66, "no such folder")
+    scan_refused(tmp_path / "x.png", 66, "no such folder")
 
 
-def test_empty_folder(folder, tmp_path):
-    scan_refused(folder, tmp_path, 65, "there are no class folders", fraction=0.5)
+def test_empty_folder(tmp_path):
+    scan_refused(tmp_path, 65, "there are no class folders", fraction=0.5)
 
 
-def test_pictures_without_class_folders(folder, tmp_path):
+def test_pictures_without_class_folders(tmp_path):
     draw(tmp_path / "x.png")
-    scan_refused(folder, tmp_path, 65, "there are no class folders", fraction=0.5)
+    scan_refused(tmp_path, 65, "there are no class folders", fraction=0.5)
 
 
 @pytest.mark.parametrize("fraction", [None, 0.0, 1.0, -0.5, 1.5, float("nan")])
-def test_fraction_out_of_range(folder, tmp_path, fraction):
+def test_fraction_out_of_range(tmp_path, fraction):
     draw_classes(tmp_path, a=4)
     text = "split_fraction must be above 0 and below 1"
-    scan_refused(folder, tmp_path, 64, text, fraction=fraction)
+    scan_refused(tmp_path, 64, text, fraction=fraction)
 
 
-def test_fraction_for_a_folder_with_splits(folder, tmp_path):
+def test_fraction_for_a_folder_with_splits(tmp_path):
     draw_classes(tmp_path / "train", a=1)
     draw_classes(tmp_path / "test", a=1)
     text = "split_fraction is not for a folder with test, train"
-    scan_refused(folder, tmp_path, 64, text, fraction=0.5)
+    scan_refused(tmp_path, 64, text, fraction=0.5)
 
 
-def test_splits_without_train(folder, tmp_path):
+def test_splits_without_train(tmp_path):
     draw_classes(tmp_path / "test", a=1)
-    scan_refused(folder, tmp_path, 65, "there is test but no train folder", str(tmp_path))
+    scan_refused(tmp_path, 65, "there is test but no train folder", str(tmp_path))
 
 
-def test_train_without_classes(folder, tmp_path):
+def test_train_without_classes(tmp_path):
     (tmp_path / "train").mkdir()
-    scan_refused(folder, tmp_path, 65, "there are no class folders", str(tmp_path / "train"))
+    scan_refused(tmp_path, 65, "there are no class folders", str(tmp_path / "train"))
 
 
-def test_class_that_train_does_not_have(folder, tmp_path):
+def test_class_that_train_does_not_have(tmp_path):
     draw_classes(tmp_path / "train", a=1)
     draw_classes(tmp_path / "test", a=1, c=1)
-    scan_refused(folder, tmp_path, 65, "class 'c' is not in train", str(tmp_path / "test"))
+    scan_refused(tmp_path, 65, "class 'c' is not in train", str(tmp_path / "test"))
 
 
 @pytest.mark.parametrize("root", ["train", "."])
-def test_class_without_pictures(folder, tmp_path, root):
+def test_class_without_pictures(tmp_path, root):
     draw_classes(tmp_path / root, a=2)
     (tmp_path / root / "b").mkdir()
     (tmp_path / root / "b" / "x.gif").touch()
     text = "the class has no .jpg, .jpeg or .png files"
     fraction = None if root == "train" else 0.5
-    scan_refused(folder, tmp_path, 65, text, str(tmp_path / root / "b"), fraction=fraction)
+    scan_refused(tmp_path, 65, text, str(tmp_path / root / "b"), fraction=fraction)
 
 
-def test_split_without_pictures(folder, tmp_path):
+def test_split_without_pictures(tmp_path):
     draw_classes(tmp_path / "train", a=2)
     (tmp_path / "test").mkdir()
-    scan_refused(folder, tmp_path, 65, "there are no pictures", str(tmp_path / "test"))
+    scan_refused(tmp_path, 65, "there are no pictures", str(tmp_path / "test"))
 
 
 @pytest.mark.parametrize(("count", "fraction"), [(1, 0.5), (2, 0.9), (3, 0.99)])
-def test_class_too_small_to_split(folder, tmp_path, count, fraction):
+def test_class_too_small_to_split(tmp_path, count, fraction):
     draw_classes(tmp_path, a=count)
     text = "the class has too few pictures to split"
-    scan_refused(folder, tmp_path, 65, text, "a/0.png", fraction=fraction)
+    scan_refused(tmp_path, 65, text, "a/0.png", fraction=fraction)
 
 
 # ---- the embedded digits

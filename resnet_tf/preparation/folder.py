@@ -8,7 +8,7 @@ import numpy as np
 from resnet_tf import errors
 from resnet_tf.config import bad_flag
 from resnet_tf.errors import UserError
-from resnet_tf.input.writer import Picture
+from resnet_tf.preparation.picture import Picture
 
 _SPLITS = {"train": "train", "test": "test", "val": "validation", "valid": "validation",
            "validation": "validation"}  # fmt: skip

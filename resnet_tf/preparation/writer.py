@@ -1,7 +1,6 @@
 """Writes a data set: shards of records, then their manifest, then its final name."""
 
 import contextlib
-import dataclasses
 import itertools
 import os
 import pathlib
@@ -17,18 +16,9 @@ from resnet_tf.errors import UserError
 from resnet_tf.files import sha256_of, sync
 from resnet_tf.input import images, index, records
 from resnet_tf.input.manifest import Manifest, Shard
+from resnet_tf.preparation.picture import Picture
 
 _SHARD_BYTES = 100 * 10**6
-
-
-@dataclasses.dataclass(frozen=True)
-class Picture:
-    """One picture to be written: how to get its bytes, how many, its label and its name."""
-
-    read: Callable[[], bytes]
-    size: int
-    label: int
-    filename: str
 
 
 def write_dataset(

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from resnet_tf.errors import UserError
-from resnet_tf.input import index, records, writer
+from resnet_tf.input import index, records
 from resnet_tf.input.manifest import Manifest
-from resnet_tf.input.writer import Picture, write_dataset
+from resnet_tf.preparation import Picture, write_dataset, writer
 
 import tensorflow as tf  # isort: skip
 

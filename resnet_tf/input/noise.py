@@ -1,0 +1,39 @@
+"""Random numbers that belong to a record in an epoch, drawn a batch at a time.
+
+Each record of a batch has one integer r (`order.noise_for`). The numbers that are drawn for
+it are a function of r and of the *stream*, which says what a number is for:
+
+    u(r, stream) = RandomIndexShuffle(r, seed=(purpose, stream, 0)) / 2^40
+
+so nothing depends on how records are put together into batches, on the number of replicas,
+or on which other augmentations are on.
+"""
+
+import tensorflow as tf
+
+from resnet_tf.input import order
+
+
+class Noise:
+    """Random numbers of k records.
+
+    Args:
+      numbers: int64 `[k]`, from `order.noise_for`.
+    """
+
+    def __init__(self, numbers: tf.Tensor):
+        self._numbers = numbers
+
+    def uniform(self, stream: int, low: float = 0.0, high: float = 1.0) -> tf.Tensor:
+        """float32 `[k]` in [low, high); the same stream always gives the same numbers."""
+        # 24 bits are what a float32 below 1 holds.
+        bits = tf.cast(order.scramble(self._numbers, stream) >> 16, tf.float32)
+        return low + (high - low) * (bits * 2.0**-24)
+
+    def integer(self, stream: int, below: int) -> tf.Tensor:
+        """int64 `[k]` in 0..below-1; `below` is at most 2**20."""
+        return order.scramble(self._numbers, stream) * below >> order.NOISE_BITS
+
+    def coin(self, stream: int, probability: float = 0.5) -> tf.Tensor:
+        """bool `[k]`, true with this probability."""
+        return self.uniform(stream) < probability

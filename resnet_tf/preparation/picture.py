@@ -1,0 +1,38 @@
+"""What a source of pictures gives to the writer."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Picture:
+    """One picture to be written.
+
+    Attributes:
+      read: gives its encoded bytes; called from several threads.
+      size: how many bytes those are, or nearly.
+      label: index into the classes.
+      filename: where it came from, unique in its split; kept in the record.
+    """
+
+    read: Callable[[], bytes]
+    size: int
+    label: int
+    filename: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Listing:
+    """All that a source holds, before a picture is read.
+
+    Attributes:
+      name: of the data set.
+      licence: of the pictures; "not stated" where the source says nothing.
+      classes: names by label.
+      splits: pictures by split.
+    """
+
+    name: str
+    licence: str
+    classes: tuple[str, ...]
+    splits: dict[str, Sequence[Picture]]
