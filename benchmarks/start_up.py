@@ -36,14 +36,6 @@ def ours(name: str) -> dict:
     from resnet_tf.training.optimizers import SGD
     from resnet_tf.training.step import TrainingState, make_train_step
 
-    class Reader:
-        records = 16
-        images = np.zeros((16, SIZE, SIZE, 3), np.uint8)
-        labels = np.zeros(16, np.int64)
-
-        def gather(self, ids):
-            return tf.gather(self.images, ids), tf.gather(self.labels, ids)
-
     begin = time.perf_counter()
     strategy = make_strategy(DeviceRequest.parse("cpu"))
     with strategy.scope():
@@ -58,8 +50,13 @@ def ours(name: str) -> dict:
         schedule=schedules.constant(0.01),
         preprocess=lambda images: tf.cast(images, tf.float32),
     )
+    reader = input.ArrayReader(np.zeros((16, SIZE, SIZE, 3), np.uint8), np.zeros(16, np.int64))
     batches = input.training_batches(
-        strategy, Reader(), batch_size=BATCH, seed=0, augmentation=input.Augmentation()
+        strategy,
+        reader,
+        input.Order((16,), seed=0),
+        batch_size=BATCH,
+        augmentation=input.Augmentation(),
     )
     iterator = iter(batches)
     return _timed(build, lambda: train(iterator, tf.constant(1))["loss"].numpy())

@@ -32,10 +32,14 @@ class UserError(Exception):
     """
 
     def __init__(self, code: int, what: str, where: str, remedy: str, details: str = ""):
-        self.code = code
+        self.code, self.what, self.where, self.remedy = code, what, where, remedy
         self.details = details
         line = " | ".join(_one_line(part) for part in (what, where, remedy))
         super().__init__(f"ERROR {code}: {line}")
+
+    def adding(self, remedy: str) -> "UserError":
+        """The same with something more to do."""
+        return UserError(self.code, self.what, self.where, f"{self.remedy}; {remedy}", self.details)
 
 
 def table(rows: Sequence[Sequence[str]], most: int = 60) -> str:

@@ -19,14 +19,15 @@ class Preprocessing:
     - `shorter_side`: the shorter side is resized to this many pixels, antialiased, and the
       middle is cut out;
     - `central_fraction`: the middle, this share of each side, is resized;
-    - neither: the whole picture is resized, antialiased, whatever its shape; one that fits
-      is left as it is.
+    - neither: the whole picture is resized, antialiased unless `antialias` is False, whatever
+      its shape; one that fits is left as it is.
 
     Attributes:
       height, width, channels: of the input.
       mean, std: a channel, in pixel units (0 to 255): (pixel - mean) / std is the input.
       shorter_side: pixels, at least height and width.
       central_fraction: above 0, up to 1.
+      antialias: of whole pictures.
 
     Raises:
       ValueError: for numbers that no picture could be prepared by.
@@ -39,6 +40,7 @@ class Preprocessing:
     std: tuple[float, ...]
     shorter_side: int | None = None
     central_fraction: float | None = None
+    antialias: bool = True
 
     def __post_init__(self):
         if self.height < 1 or self.width < 1:

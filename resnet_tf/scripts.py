@@ -122,10 +122,10 @@ def config_from_flags(recipe: Config) -> Config:
         given["model_options"] = options_from("model_options", given["model_options"])
     elif given.get("model", recipe.model) != recipe.model:
         given["model_options"] = {}  # the recipe's belong to the recipe's network
-    if "boundaries" in given:
-        given["boundaries"] = tuple(given["boundaries"])
-    for name in {"factors", "mean", "std"} & given.keys():
-        given[name] = numbers_from(name, given[name])
+    for name, value in given.items():
+        if isinstance(value, list):
+            texts = name in ("boundaries", "resolution_boundaries")
+            given[name] = tuple(value) if texts else numbers_from(name, value)
     if not given.keys().isdisjoint(("steps", "epochs", "examples")):
         given = {"steps": 0, "epochs": 0.0, "examples": 0} | given
     return dataclasses.replace(recipe, **given)

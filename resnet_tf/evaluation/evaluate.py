@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from resnet_tf import errors
 from resnet_tf.errors import UserError
-from resnet_tf.input import MemoryReader, evaluation_batches
+from resnet_tf.input import Reader, evaluation_batches
 from resnet_tf.training.losses import cross_entropy
 from resnet_tf.training.metrics import correct_in_top
 
@@ -70,7 +70,7 @@ def make_evaluation(
             }
         return totals
 
-    def evaluate(reader: MemoryReader, batch_size: int, progress=lambda done, of: None) -> dict:
+    def evaluate(reader: Reader, batch_size: int, progress=lambda done, of: None) -> dict:
         batches, steps = evaluation_batches(strategy, reader, batch_size=batch_size)
         iterator = iter(batches)
         totals = {name: tf.zeros([], dtype) for name, dtype in _TOTALS.items()}
@@ -83,7 +83,7 @@ def make_evaluation(
     return evaluate
 
 
-def _result(totals: dict, reader: MemoryReader) -> dict:
+def _result(totals: dict, reader: Reader) -> dict:
     examples = totals["examples"]
     if examples != reader.records:
         raise UserError(

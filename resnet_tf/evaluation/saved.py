@@ -99,7 +99,7 @@ def evaluate_checkpoint(
     strategy = make_strategy(devices)
     with strategy.scope():
         saved = load(commit)
-    reader = input.MemoryReader(manifest, split, saved.pictures)
+    reader = input.choose_reader(manifest, split, saved.pictures)
     evaluate = make_evaluation(strategy, saved.model, saved.preprocess)
     console = Console(-(-reader.records // min(batch_size, reader.records)), unit="batch")
     try:

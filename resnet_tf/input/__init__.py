@@ -1,13 +1,23 @@
 """Input: from records on disk to batches on the device, in an order that is a formula."""
 
+from resnet_tf.input.augmentation import Augmentation
+from resnet_tf.input.bad_records import BadRecords
 from resnet_tf.input.manifest import Manifest
-from resnet_tf.input.memory import MemoryReader
-from resnet_tf.input.pipeline import Augmentation, evaluation_batches, normalize, training_batches
+from resnet_tf.input.memory import ArrayReader, MemoryReader
+from resnet_tf.input.order import Order
+from resnet_tf.input.pipeline import evaluation_batches, normalize, training_batches
+from resnet_tf.input.readers import Reader
+from resnet_tf.input.readers import choose as choose_reader
 
 __all__ = [
+    "ArrayReader",
     "Augmentation",
+    "BadRecords",
     "Manifest",
     "MemoryReader",
+    "Order",
+    "Reader",
+    "choose_reader",
     "evaluation_batches",
     "normalize",
     "training_batches",

@@ -24,6 +24,7 @@ from resnet_tf.input.manifest import Manifest
 _HEADER = struct.Struct("<QI")
 HEADER_BYTES = _HEADER.size
 _FOOTER_BYTES = 4
+FRAME_BYTES = HEADER_BYTES + _FOOTER_BYTES
 
 
 def build(manifest: Manifest, split: str) -> np.ndarray:

@@ -27,12 +27,12 @@ class Noise:
     def uniform(self, stream: int, low: float = 0.0, high: float = 1.0) -> tf.Tensor:
         """float32 `[k]` in [low, high); the same stream always gives the same numbers."""
         # 24 bits are what a float32 below 1 holds.
-        bits = tf.cast(order.scramble(self._numbers, stream) >> 16, tf.float32)
+        bits = tf.cast(order.scramble(self._numbers, stream) // 2**16, tf.float32)
         return low + (high - low) * (bits * 2.0**-24)
 
     def integer(self, stream: int, below: int) -> tf.Tensor:
         """int64 `[k]` in 0..below-1; `below` is at most 2**20."""
-        return order.scramble(self._numbers, stream) * below >> order.NOISE_BITS
+        return order.scramble(self._numbers, stream) * below // 2**order.NOISE_BITS
 
     def coin(self, stream: int, probability: float = 0.5) -> tf.Tensor:
         """bool `[k]`, true with this probability."""

@@ -5,63 +5,79 @@ step k div R and replica k mod R, which is the order in which `tf.distribute` ha
 out. Nothing is split, gathered or dropped afterwards.
 """
 
-import dataclasses
-
 import tensorflow as tf
 
-from resnet_tf.input import augment, order
-from resnet_tf.input.memory import MemoryReader
-
-
-@dataclasses.dataclass(frozen=True)
-class Augmentation:
-    """What is done to training pictures: shift by up to `pad` pixels, mirror with `flip`."""
-
-    pad: int = 0
-    flip: bool = False
+from resnet_tf.input.augmentation import Augmentation
+from resnet_tf.input.bad_records import BadRecords
+from resnet_tf.input.order import Order
+from resnet_tf.input.readers import Reader
+from resnet_tf.input.slices import Slices
+from resnet_tf.preprocessing import Preprocessing
 
 
 def training_batches(
     strategy: tf.distribute.Strategy,
-    reader: MemoryReader,
+    reader: Reader,
+    order: Order,
     *,
     batch_size: int,
-    seed: int,
     augmentation: Augmentation,
+    pictures: Preprocessing | None = None,
+    classes: int = 0,
+    bad: BadRecords | None = None,
     first_step: int = 0,
 ) -> tf.distribute.DistributedDataset:
-    """Endless training batches from step `first_step` on, in the order of `order.record_at`.
+    """Endless training batches from step `first_step` on.
 
     Args:
       strategy: whose replicas are fed.
       reader: of the training split.
+      order: of its records.
       batch_size: over all replicas, a multiple of their number.
-      seed: of order and augmentation.
       augmentation: of the pictures.
+      pictures: their size, where it is not the reader's.
+      classes: their number, for soft labels.
+      bad: records to leave out; none by default.
       first_step: 0, or the step of the commit that is resumed.
 
     Returns:
-      A dataset of (images uint8 `[b, H, W, C]`, labels int64 `[b]`, record ids int64 `[b]`),
-      with b = batch_size / replicas.
+      A dataset of (images `[b, H, W, C]`, labels, record ids int64 `[b]`), with b =
+      batch_size / replicas. Images are uint8, or float32 in the same units where the
+      augmentation leaves whole levels; labels are int64 `[b]`, or float32 `[b, classes]` where
+      it mixes them.
     """
-    per_replica = batch_size // strategy.num_replicas_in_sync
+    bad = bad or BadRecords.none()
+    pictures = pictures or reader.pictures
 
-    def batch(step, replica):
-        start = step * batch_size + replica * per_replica
-        positions = start + tf.range(per_replica, dtype=tf.int64)
-        epochs = order.epoch_of(positions, reader.records)
-        ids = order.record_at(positions, reader.records, seed)
-        images, labels = reader.gather(ids)
-        if augmentation.pad or augmentation.flip:
-            noise = order.noise_for(ids, epochs, seed)
-            images = augment.pad_crop_flip(images, noise, augmentation.pad, augmentation.flip)
-        return images, labels, ids
+    def pipeline(context, local, first_replica):
+        slices = Slices(
+            first_step,
+            batch_size,
+            batch_size // context.num_replicas_in_sync,
+            first_replica,
+            local,
+        )
 
-    return _distribute(strategy, batch, first_step)
+        def wanted(positions):
+            ids, noise = order.at(positions)
+            return {"ids": bad.replace(ids), "noise": noise, **augmentation.draws(noise)}
+
+        def fit(encoded, row):
+            return augmentation.fit(encoded, row, pictures)
+
+        def augment(rows, images, labels):
+            images = augmentation.augmented(images, rows["noise"])
+            images, labels = augmentation.mixed(images, labels, rows["noise"], classes)
+            return images, labels, rows["ids"]
+
+        batches = reader.ordered(slices, order, bad, wanted, fit)
+        return batches.map(augment, num_parallel_calls=2 * local, deterministic=True)
+
+    return _distribute(strategy, pipeline)
 
 
 def evaluation_batches(
-    strategy: tf.distribute.Strategy, reader: MemoryReader, *, batch_size: int
+    strategy: tf.distribute.Strategy, reader: Reader, *, batch_size: int
 ) -> tuple[tf.distribute.DistributedDataset, int]:
     """Every record once, in order, in batches of one shape.
 
@@ -81,17 +97,23 @@ def evaluation_batches(
     per_replica = -(-min(batch_size, reader.records) // replicas)
     steps = -(-reader.records // (per_replica * replicas))
 
-    def batch(step, replica):
-        start = (step * replicas + replica) * per_replica
-        positions = start + tf.range(per_replica, dtype=tf.int64)
-        images, labels = reader.gather(tf.minimum(positions, reader.records - 1))
-        return images, labels, tf.cast(positions < reader.records, tf.int64)
+    def pipeline(context, local, first_replica):
+        slices = Slices(0, per_replica * replicas, per_replica, first_replica, local)
 
-    return _distribute(strategy, batch), steps
+        def wanted(positions):
+            return {
+                "ids": tf.minimum(positions, reader.records - 1),
+                "weights": tf.cast(positions < reader.records, tf.int64),
+            }
+
+        batches = reader.batches(slices.batches().map(wanted))
+        return batches.map(lambda rows, images, labels: (images, labels, rows["weights"]))
+
+    return _distribute(strategy, pipeline), steps
 
 
-def _distribute(strategy, batch, first_step=0):
-    """The endless dataset of `batch(step, replica)` for each replica, prefetched to its device.
+def _distribute(strategy, make):
+    """The endless dataset that `make` gives each pipeline, prefetched to its devices.
 
     Endless, also for evaluation, which counts its steps: the strategy then needs no check
     for a last, smaller batch, and no replica ever meets an empty one.
@@ -99,12 +121,7 @@ def _distribute(strategy, batch, first_step=0):
 
     def pipeline(context: tf.distribute.InputContext) -> tf.data.Dataset:
         local = context.num_replicas_in_sync // context.num_input_pipelines
-        first_replica = context.input_pipeline_id * local
-        dataset = tf.data.Dataset.counter(first_step * local).map(
-            lambda k: batch(k // local, first_replica + k % local),
-            num_parallel_calls=2 * local,
-            deterministic=True,
-        )
+        dataset = make(context, local, context.input_pipeline_id * local)
         options = tf.data.Options()
         options.autotune.enabled = False
         return dataset.prefetch(2 * local).with_options(options)
@@ -113,5 +130,5 @@ def _distribute(strategy, batch, first_step=0):
 
 
 def normalize(images: tf.Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> tf.Tensor:
-    """(x - mean) / std a channel, in pixel units: uint8 `[N, H, W, C]` to float32."""
+    """(x - mean) / std a channel, in pixel units: uint8 or float32 `[N, H, W, C]` to float32."""
     return (tf.cast(images, tf.float32) - tf.constant(mean)) * (1 / tf.constant(std))

@@ -58,12 +58,18 @@ def _train(run: Run, resumed: Commit | None, journal: Journal) -> dict:
     console = Console(run.total_steps, step)
     meter = Meter(config.batch_size)
     saved, evaluated = resumed, (-1, {})
-    iterator = iter(run.batches(step))
+    _tell_bad(run, 0, step, journal, console)  # those found when the data was read
+    iterator = iter(run.feed.batches(step))
     try:
         while step < run.total_steps:
-            count = _steps_until_next_event(config, step, run.total_steps)
+            count = _steps_until_next_event(run, step)
             meter.start_call()
-            health = {k: v.numpy() for k, v in run.train(iterator, tf.constant(count)).items()}
+            try:
+                health = {k: v.numpy() for k, v in run.train(iterator, tf.constant(count)).items()}
+            except tf.errors.OpError as error:
+                step, saved = _leave_bad_out(run, error, saved, journal, console)
+                iterator = iter(run.feed.batches(step))
+                continue
             meter.end_call(health)
             _refuse_non_finite(health, step, run, saved)
             step += count
@@ -74,6 +80,8 @@ def _train(run: Run, resumed: Commit | None, journal: Journal) -> dict:
                 saved = _save(run, step, journal)
             if _due(step, config.eval_every_steps, run.total_steps):
                 evaluated = step, _evaluate(run, step, journal, console)
+            if step in run.feed.resizes:
+                iterator = iter(run.feed.batches(step))
             # Signals and --max_runtime are looked at here.
         if evaluated[0] != step:
             evaluated = step, _evaluate(run, step, journal, console)
@@ -82,15 +90,52 @@ def _train(run: Run, resumed: Commit | None, journal: Journal) -> dict:
     return _report(run, saved, evaluated[1], meter, journal)
 
 
-def _steps_until_next_event(config: Config, step: int, total: int) -> int:
-    """Steps to the nearest multiple of any interval, at most one call's worth."""
+def _steps_until_next_event(run: Run, step: int) -> int:
+    """Steps to the nearest multiple of any interval or other size, at most one call's worth."""
+    config = run.config
     intervals = (config.log_every_steps, config.save_every_steps, config.eval_every_steps)
     to_next = [every - step % every for every in intervals if every]
-    return min(config.steps_per_call, total - step, *to_next)
+    to_next += [resize - step for resize in run.feed.resizes if resize > step]
+    return min(config.steps_per_call, run.total_steps - step, *to_next)
 
 
 def _due(step: int, every: int, total: int) -> bool:
     return step == total or bool(every and step % every == 0)
+
+
+def _leave_bad_out(
+    run: Run, error: tf.errors.OpError, saved: Commit | None, journal: Journal, console: Console
+) -> tuple[int, Commit | None]:
+    """After a call that failed: finds the record, and leaves it out where that is allowed.
+
+    The steps before the one that asked for the record are whole, and the step counter says how
+    many they are.
+
+    Returns:
+      The step to go on from, and the last commit.
+
+    Raises:
+      UserError: 65 naming the record, once all steps before it are committed.
+    """
+    step, known = int(run.step.numpy()), len(run.feed.bad.found)
+    try:
+        if run.feed.skip_bad(step) is None:
+            raise error  # it was no record
+    except UserError as bad:
+        if step > (saved.step if saved else 0):
+            saved = _save(run, step, journal)
+        kept = f"step {step} is committed" if saved else "no step was made"
+        raise bad.adding(f"{kept}; --bad_records=skip goes on without it") from error
+    _tell_bad(run, known, step, journal, console)
+    return step, saved
+
+
+def _tell_bad(run: Run, known: int, step: int, journal: Journal, console: Console) -> None:
+    """Says which records are left out from this step on."""
+    for record, error in list(run.feed.bad.found.items())[known:]:
+        journal.write("bad_record", step=step, record=record, error=str(error),
+                      left_out=len(run.feed.bad.found))  # fmt: skip
+        console.say(f"left out from step {step} on: {error}")
 
 
 def _refuse_non_finite(health: dict, first: int, run: Run, saved: Commit | None) -> None:

@@ -7,15 +7,15 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from resnet_tf import checkpoint, durations, errors, input, models, runtime
+from resnet_tf import checkpoint, durations, input, models, runtime
 from resnet_tf.checkpoint import Commit
 from resnet_tf.config import Config, bad_flag
 from resnet_tf.distribution import describe_devices
-from resnet_tf.errors import UserError
 from resnet_tf.evaluation import make_evaluation
 from resnet_tf.layers import named_variables
-from resnet_tf.preprocessing import Preprocessing, refuse_fractions
+from resnet_tf.preprocessing import Preprocessing
 from resnet_tf.training import schedules
+from resnet_tf.training.feed import Feed, pictures_of
 from resnet_tf.training.optimizers import SGD, Adam, Optimizer
 from resnet_tf.training.step import TrainingState, make_train_step
 
@@ -26,23 +26,26 @@ class Run:
 
     Attributes:
       total_steps: at which the run is complete.
-      records: of the training split.
       variables: all that is saved, by name.
       describe: manifest fields of a commit, but for step and position.
       train: the traced function of `make_train_step`.
-      batches: from a step to the distributed batches that follow it.
+      feed: of its batches.
       evaluate: from a progress function to the counts of `make_evaluation`.
     """
 
     config: Config
     total_steps: int
-    records: int
     variables: dict[str, tf.Variable]
     step: tf.Variable
     describe: dict
     train: Callable
-    batches: Callable
+    feed: Feed
     evaluate: Callable
+
+    @property
+    def records(self) -> int:
+        """Number of records in the training split."""
+        return self.feed.records
 
     @property
     def commits(self) -> pathlib.Path:
@@ -71,28 +74,30 @@ def build(config: Config, strategy: tf.distribute.Strategy, manifest: input.Mani
     if config.batch_size % strategy.num_replicas_in_sync:
         rule = f"must be a multiple of the {strategy.num_replicas_in_sync} devices"
         raise bad_flag("batch_size", rule, config.batch_size)
-    height, width = _image_size(config, manifest)
-    if config.pad >= min(height, width):
-        raise bad_flag("pad", f"must be below the pictures' size, {height}x{width}", config.pad)
-    total_steps = config.total_steps(manifest.records(config.train_split))
-    schedule = _schedule(config, manifest.records(config.train_split), total_steps)
+    pictures, held_out_pictures = pictures_of(config, manifest)
+    records = manifest.records(config.train_split)
+    total_steps = config.total_steps(records)
+    to_steps = functools.partial(_to_steps, config, records, total_steps)
+    schedule = _schedule(config, to_steps, total_steps)
     with strategy.scope():
         model = models.create_as_told(config.model, **_model_options(config, manifest))
-        if min(height, width) < model.smallest_image:
-            rule = f"must be {model.smallest_image} or more for {config.model}"
-            raise bad_flag("image_size", rule, f"pictures of {height}x{width}")
+        _refuse_small(config, pictures, model)
         optimizer = _optimizer(config, model)
         step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
     state = TrainingState(model, optimizer, step)
-    pictures, held_out_pictures = _pictures(config, manifest, height, width)
     preprocess = functools.partial(input.normalize, mean=pictures.mean, std=pictures.std)
-    training = input.MemoryReader(manifest, config.train_split, pictures)
-    held_out = input.MemoryReader(manifest, config.eval_split, held_out_pictures)
+    feed = Feed(config, strategy, manifest, pictures, to_steps)
+    held_out = input.choose_reader(
+        manifest,
+        config.eval_split,
+        held_out_pictures,
+        # Evaluation takes records in the order of the disk, which needs no windows.
+        kind="auto" if config.reader == "windowed" else config.reader,
+    )
     evaluate = make_evaluation(strategy, model, preprocess)
     return Run(
         config=config,
         total_steps=total_steps,
-        records=training.records,
         variables=_saved_variables(state),
         step=step,
         describe=_describe(config, manifest, held_out_pictures, strategy),
@@ -105,49 +110,16 @@ def build(config: Config, strategy: tf.distribute.Strategy, manifest: input.Mani
             label_smoothing=config.label_smoothing,
             seed=config.seed,
         ),
-        batches=lambda first_step: input.training_batches(
-            strategy,
-            training,
-            batch_size=config.batch_size,
-            seed=config.seed,
-            augmentation=input.Augmentation(config.pad, config.flip),
-            first_step=first_step,
-        ),
+        feed=feed,
         evaluate=functools.partial(evaluate, held_out, config.eval_batch_size or config.batch_size),
     )
 
 
-def _image_size(config: Config, manifest: input.Manifest) -> tuple[int, int]:
-    if config.image_size:
-        return config.image_size, config.image_size
-    if manifest.height is None or manifest.width is None:
-        raise bad_flag("image_size", "must be given, since the pictures differ in size")
-    return manifest.height, manifest.width
-
-
-def _pictures(
-    config: Config, manifest: input.Manifest, height: int, width: int
-) -> tuple[Preprocessing, Preprocessing]:
-    """Training pictures, whole, and those of evaluation."""
-    usual = manifest.pictures(height, width)
-    try:
-        refuse_fractions(config.mean, config.std)
-        training = dataclasses.replace(
-            usual, mean=config.mean or usual.mean, std=config.std or usual.std
-        )
-        held_out = dataclasses.replace(
-            training,
-            shorter_side=config.eval_shorter_side or None,
-            central_fraction=config.eval_central_fraction or None,
-        )
-    except ValueError as error:
-        raise UserError(
-            errors.BAD_FLAGS,
-            f"pictures cannot be prepared: {error}",
-            "--mean, --std, --eval_shorter_side",
-            "see --helpfull for their meaning",
-        ) from error
-    return training, held_out
+def _refuse_small(config: Config, pictures: Preprocessing, model: models.Classifier) -> None:
+    smallest = min(pictures.height, pictures.width, *map(int, config.resolutions))
+    if smallest < model.smallest_image:
+        rule = f"must be {model.smallest_image} or more for {config.model}"
+        raise bad_flag("image_size", rule, f"pictures of {pictures.height}x{pictures.width}")
 
 
 def _optimizer(config: Config, model: models.Classifier) -> Optimizer:
@@ -161,15 +133,19 @@ def _optimizer(config: Config, model: models.Classifier) -> Optimizer:
     )
 
 
-def _schedule(config: Config, records: int, total_steps: int) -> schedules.Schedule:
-    def to_steps(name: str, text: str) -> int:
-        try:
-            return durations.to_steps(
-                text, batch_size=config.batch_size, records=records, total_steps=total_steps
-            )
-        except ValueError as error:
-            raise bad_flag(name, str(error)) from error
+def _to_steps(config: Config, records: int, total_steps: int, name: str, text: str) -> int:
+    """The duration that the text of flag `name` gives, in steps."""
+    try:
+        return durations.to_steps(
+            text, batch_size=config.batch_size, records=records, total_steps=total_steps
+        )
+    except ValueError as error:
+        raise bad_flag(name, str(error)) from error
 
+
+def _schedule(
+    config: Config, to_steps: Callable[[str, str], int], total_steps: int
+) -> schedules.Schedule:
     warmup, rate = to_steps("warmup", config.warmup), config.learning_rate
     if config.schedule == "constant":
         main = schedules.constant(rate)

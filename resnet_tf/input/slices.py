@@ -1,0 +1,47 @@
+"""Which positions of the endless sequence one input pipeline makes batches of."""
+
+import dataclasses
+
+import tensorflow as tf
+
+
+@dataclasses.dataclass(frozen=True)
+class Slices:
+    """The slices of the global batch that belong to the replicas of one pipeline.
+
+    Batch k of the pipeline is for step first_step + k div r and its replica k mod r, with r its
+    own number of replicas, which is the order in which `tf.distribute` hands batches out.
+
+    Attributes:
+      first_step: from which on.
+      batch_size: over all replicas of all pipelines.
+      per_replica: examples a replica takes.
+      first_replica, replicas: those of this pipeline.
+    """
+
+    first_step: int
+    batch_size: int
+    per_replica: int
+    first_replica: int
+    replicas: int
+
+    def batches(self) -> tf.data.Dataset:
+        """Endless: the positions of each batch, int64 `[per_replica]`."""
+
+        def positions(k):
+            step, replica = k // self.replicas, self.first_replica + k % self.replicas
+            start = step * self.batch_size + replica * self.per_replica
+            return start + tf.range(self.per_replica, dtype=tf.int64)
+
+        return tf.data.Dataset.counter(self.first_step * self.replicas).map(positions)
+
+    @property
+    def first_position(self) -> int:
+        """The first position of all."""
+        return self.first_step * self.batch_size + self.first_replica * self.per_replica
+
+    def within(self, first: tf.Tensor, end: tf.Tensor) -> tf.Tensor:
+        """The positions from `first` to before `end` that belong here, ascending; int64 `[k]`."""
+        positions = tf.range(tf.maximum(first, self.first_position), end)
+        replicas = positions % self.batch_size // self.per_replica - self.first_replica
+        return tf.boolean_mask(positions, (replicas >= 0) & (replicas < self.replicas))

@@ -1,0 +1,158 @@
+"""The pictures that a run trains on: which, in which order, at which size, changed how."""
+
+import dataclasses
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from resnet_tf import errors, input
+from resnet_tf.config import Config, bad_flag
+from resnet_tf.errors import UserError
+from resnet_tf.input import faults
+from resnet_tf.preprocessing import Preprocessing, refuse_fractions
+
+_COLOURED = ("brightness", "contrast", "saturation", "hue", "grey", "lighting")
+
+
+class Feed:
+    """Training batches from any step on.
+
+    Args:
+      config: of the run.
+      strategy: whose replicas are fed.
+      manifest: of the data set.
+      pictures: size and normalisation at the end of the run.
+      to_steps: from the name of a flag and a duration in its text to steps.
+
+    Attributes:
+      records: number of records in the training split.
+      resizes: steps at which the size of the pictures changes, ascending.
+      bad: the records that are left out.
+
+    Raises:
+      UserError: 64 for flags that do not fit the data, 65 and 66 for records that cannot be used.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        strategy: tf.distribute.Strategy,
+        manifest: input.Manifest,
+        pictures: Preprocessing,
+        to_steps: Callable[[str, str], int],
+    ):
+        self._config, self._strategy, self._manifest = config, strategy, manifest
+        self._pictures = pictures
+        shards = [shard.records for shard in manifest.shards(config.train_split)]
+        self.records = sum(shards)
+        self.resizes = _resizes(config, to_steps)
+        self._augmentation = _augmentation(config, pictures, strategy.num_replicas_in_sync)
+        self._order = input.Order(tuple(shards), config.seed, config.shuffle_window, config.repeats)
+        limit = config.bad_records_limit if config.bad_records == "skip" else 0
+        self.bad = input.BadRecords(shards, limit)
+        self._reader = input.choose_reader(
+            manifest,
+            config.train_split,
+            pictures,
+            kind=config.reader,
+            window=config.shuffle_window,
+            fixed=self._augmentation.fixed and not self.resizes,
+            bad=self.bad,
+        )
+
+    def batches(self, first_step: int) -> tf.distribute.DistributedDataset:
+        """Batches of `input.training_batches` from a step on, up to the next of `resizes`."""
+        return input.training_batches(
+            self._strategy,
+            self._reader,
+            self._order,
+            batch_size=self._config.batch_size,
+            augmentation=self._augmentation,
+            pictures=self._pictures_at(first_step),
+            classes=len(self._manifest.classes),
+            bad=self.bad,
+            first_step=first_step,
+        )
+
+    def skip_bad(self, step: int) -> tuple[int, UserError] | None:
+        """Leaves the bad records out that the batch of a step asks for.
+
+        Returns:
+          The last of them and the error that names it; None where there is no bad one.
+
+        Raises:
+          UserError: 65, naming the record, where no more may be left out.
+        """
+        size, found = self._config.batch_size, None
+        positions = step * size + tf.range(size, dtype=tf.int64)
+        for record in self.bad.replace(self._order.at(positions)[0]).numpy().tolist():
+            error = faults.find(self._manifest, self._config.train_split, record)
+            if error and record not in self.bad.found:
+                found = record, error
+                self.bad.add(record, error)
+        return found
+
+    def _pictures_at(self, step: int) -> Preprocessing:
+        if not self.resizes:
+            return self._pictures
+        side = int(self._config.resolutions[sum(step >= resize for resize in self.resizes)])
+        return self._pictures.at_size(side, side)
+
+
+def pictures_of(config: Config, manifest: input.Manifest) -> tuple[Preprocessing, Preprocessing]:
+    """Training pictures, whole, and those of evaluation.
+
+    Raises:
+      UserError: 64 for flags that no picture could be prepared by.
+    """
+    height, width = _image_size(config, manifest)
+    for side in (height, width, *config.resolutions):
+        if config.pad >= side:
+            raise bad_flag("pad", f"must be below the pictures' size, {side:g}", config.pad)
+    usual = manifest.pictures(height, width)
+    try:
+        refuse_fractions(config.mean, config.std)
+        usual = dataclasses.replace(
+            usual, mean=config.mean or usual.mean, std=config.std or usual.std
+        )
+        held_out = dataclasses.replace(
+            usual,
+            shorter_side=config.eval_shorter_side or None,
+            central_fraction=config.eval_central_fraction or None,
+        )
+    except ValueError as error:
+        raise UserError(
+            errors.BAD_FLAGS,
+            f"pictures cannot be prepared: {error}",
+            "--mean, --std, --eval_shorter_side",
+            "see --helpfull for their meaning",
+        ) from error
+    return dataclasses.replace(usual, antialias=config.antialias), held_out
+
+
+def _image_size(config: Config, manifest: input.Manifest) -> tuple[int, int]:
+    if config.image_size:
+        return config.image_size, config.image_size
+    if manifest.height is None or manifest.width is None:
+        raise bad_flag("image_size", "must be given, since the pictures differ in size")
+    return manifest.height, manifest.width
+
+
+def _augmentation(config: Config, pictures: Preprocessing, replicas: int) -> input.Augmentation:
+    if pictures.channels == 1:
+        for name in _COLOURED:
+            if name in ("saturation", "hue", "grey", "lighting") and getattr(config, name):
+                raise bad_flag(name, "is for pictures in colour, and these are grey")
+    group = 2 * config.repeats
+    if (config.mixup or config.cutmix) and config.batch_size // replicas % group:
+        rule = f"must be a multiple of {group} for each of {replicas} devices, to mix pictures"
+        raise bad_flag("batch_size", rule, config.batch_size)
+    names = {field.name for field in dataclasses.fields(input.Augmentation)} - {"fill"}
+    return input.Augmentation(**{name: getattr(config, name) for name in names}, fill=pictures.mean)
+
+
+def _resizes(config: Config, to_steps: Callable[[str, str], int]) -> tuple[int, ...]:
+    steps = [to_steps("resolution_boundaries", text) for text in config.resolution_boundaries]
+    if steps != sorted(set(steps)) or (steps and steps[0] < 1):
+        raise bad_flag("resolution_boundaries", "must be above 0 and ascend", steps)
+    return tuple(steps)
