@@ -17,22 +17,24 @@ from resnet_tf.input import order
 class Noise:
     """Random numbers of k records.
 
+    `numbers` is readable, to draw for some of the records: `Noise(noise.numbers[...])`.
+
     Args:
       numbers: int64 `[k]`, from `order.noise_for`.
     """
 
     def __init__(self, numbers: tf.Tensor):
-        self._numbers = numbers
+        self.numbers = numbers
 
     def uniform(self, stream: int, low: float = 0.0, high: float = 1.0) -> tf.Tensor:
         """float32 `[k]` in [low, high); the same stream always gives the same numbers."""
         # 24 bits are what a float32 below 1 holds.
-        bits = tf.cast(_shifted(order.scramble(self._numbers, stream), 16), tf.float32)
+        bits = tf.cast(_shifted(order.scramble(self.numbers, stream), 16), tf.float32)
         return low + (high - low) * (bits * 2.0**-24)
 
     def integer(self, stream: int, below: int) -> tf.Tensor:
         """int64 `[k]` in 0..below-1; `below` is at most 2**20."""
-        return _shifted(order.scramble(self._numbers, stream) * below, order.NOISE_BITS)
+        return _shifted(order.scramble(self.numbers, stream) * below, order.NOISE_BITS)
 
     def coin(self, stream: int, probability: float = 0.5) -> tf.Tensor:
         """bool `[k]`, true with this probability."""
@@ -44,7 +46,7 @@ class Noise:
         The upper eighth of a 32-bit mix of the stream's number plus 0x9E3779B9 · i, for
         i = 0..count-1 ("lowbias32", Wellons, "Prospecting for Hash Functions", 2018).
         """
-        start = tf.cast(order.scramble(self._numbers, stream), tf.uint32)
+        start = tf.cast(order.scramble(self.numbers, stream), tf.uint32)
         steps = tf.cast(tf.range(count), tf.uint32) * tf.constant(0x9E3779B9, tf.uint32)
         mixed = start[:, None] + steps
         for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B)):

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from resnet_tf.input.augment import boxes, streams
 from resnet_tf.input.augment.arguments import within
+from resnet_tf.input.augment.subset import only
 from resnet_tf.input.noise import Noise
 
 _AREA = (0.02, 0.33)
@@ -44,16 +45,25 @@ def erasing(
       ValueError: a probability out of range, or a fill of another kind.
     """
     within("probability", probability, 0, 1)
-    height, width = images.shape[1:3]
+    chosen = noise.coin(streams.ERASING, probability)
+
+    def erased(part, numbers):
+        part_noise = Noise(numbers)
+        box = _box(part_noise, *part.shape[1:3])
+        return tf.where(boxes.inside(part, *box), _paint(part, part_noise, fill), part)
+
+    return only(chosen, erased, images, noise.numbers)
+
+
+def _box(noise, height, width):
+    """Top, left, bottom and right, int64 `[k]` each."""
     area = noise.uniform(streams.ERASING + 1, *_AREA) * float(height * width)
     ratio = tf.exp(noise.uniform(streams.ERASING + 2, math.log(_RATIO), -math.log(_RATIO)))
     tall = tf.minimum(tf.cast(tf.round(tf.sqrt(area * ratio)), tf.int64), height)
     wide = tf.minimum(tf.cast(tf.round(tf.sqrt(area / ratio)), tf.int64), width)
     top = _below(noise.uniform(streams.ERASING + 3), height - tall + 1)
     left = _below(noise.uniform(streams.ERASING + 4), width - wide + 1)
-    chosen = noise.coin(streams.ERASING, probability)
-    bottom = tf.where(chosen, top + tall, top)
-    return _painted(images, noise, boxes.inside(images, top, left, bottom, left + wide), fill)
+    return top, left, top + tall, left + wide
 
 
 def cutout(
@@ -88,7 +98,7 @@ def cutout(
     top = noise.integer(streams.CUTOUT, height) - size // 2
     left = noise.integer(streams.CUTOUT + 1, width) - size // 2
     mask = boxes.inside(images, top, left, top + size, left + size)
-    return _painted(images, noise, mask, fill)
+    return tf.where(mask, _paint(images, noise, fill), images)
 
 
 def _below(share, limits):
@@ -97,17 +107,16 @@ def _below(share, limits):
     return tf.minimum(product, limits - 1)
 
 
-def _painted(images, noise, mask, fill):
+def _paint(images, noise, fill):
+    """What the pictures would be if they were painted over wholly."""
     height, width, channels = images.shape[1:]
     if isinstance(fill, str):
         if fill != "noise":
             raise ValueError(f"fill must be numbers or 'noise', found {fill!r}")
-        paint = noise.octets(streams.ERASING + 5, height * width * channels)
-        paint = tf.reshape(paint, [-1, height, width, channels])
-    else:
-        numbers = tf.constant(fill, tf.float32)
-        if numbers.shape.rank > 1 or numbers.shape.num_elements() not in (1, channels):
-            raise ValueError(f"fill must be 1 number or {channels}, found {fill}")
-        paint = tf.round(numbers) if images.dtype == tf.uint8 else numbers
-        paint = tf.broadcast_to(paint, images.shape[1:])
-    return tf.where(mask, tf.cast(paint, images.dtype), images)
+        octets = noise.octets(streams.ERASING + 5, height * width * channels)
+        return tf.cast(tf.reshape(octets, tf.shape(images)), images.dtype)
+    colour = tf.constant(fill, tf.float32)
+    if colour.shape.rank > 1 or colour.shape.num_elements() not in (1, channels):
+        raise ValueError(f"fill must be 1 number or {channels}, found {fill}")
+    colour = tf.round(colour) if images.dtype == tf.uint8 else colour
+    return tf.broadcast_to(tf.cast(colour, images.dtype), images.shape[1:])

@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from resnet_tf.input.augment import streams
+from resnet_tf.input.augment.subset import only
 from resnet_tf.input.noise import Noise
 
 
@@ -24,6 +25,6 @@ def flip(
     """
     for axis, wanted in ((2, horizontal), (1, vertical)):
         if wanted:
-            mirrored = noise.coin(streams.FLIP + axis)[:, None, None, None]
-            images = tf.where(mirrored, tf.reverse(images, [axis]), images)
+            mirrored = noise.coin(streams.FLIP + axis)
+            images = only(mirrored, lambda part, axis=axis: tf.reverse(part, [axis]), images)
     return images

@@ -4,6 +4,7 @@ import tensorflow as tf
 
 from resnet_tf.input.augment import streams
 from resnet_tf.input.augment.arguments import coloured, within
+from resnet_tf.input.augment.subset import only
 from resnet_tf.input.noise import Noise
 
 # Each product and each sum of these with three uint8 is below 2^24, hence exact in float32.
@@ -47,9 +48,12 @@ def grey(images: tf.Tensor, noise: Noise, probability: float = 0.2) -> tf.Tensor
     """
     coloured("grey", images)
     within("probability", probability, 0, 1)
+    return only(noise.coin(streams.GREY, probability), _grey, images)
+
+
+def _grey(images):
     if images.dtype == tf.uint8:
         single = tf.cast(luma(images), tf.uint8)
     else:
         single = tf.matmul(images, tf.constant([[0.299], [0.587], [0.114]], images.dtype))
-    chosen = noise.coin(streams.GREY, probability)[:, None, None, None]
-    return tf.where(chosen, tf.repeat(single, 3, axis=-1), images)
+    return tf.repeat(single, 3, axis=-1)

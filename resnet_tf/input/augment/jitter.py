@@ -49,44 +49,43 @@ def jitter(
     within("hue", hue, 0, 0.5)
 
     def draw(stream, low, high):
-        return noise.uniform(streams.JITTER + stream, low, high)[:, None, None, None]
+        return noise.uniform(streams.JITTER + stream, low, high)[:, None, None]
 
-    pixels = tf.cast(images, tf.float32)
+    # Planes `[C, k, H, W]`: what is drawn a picture or worked out a pixel broadcasts fast.
+    planes = tf.transpose(tf.cast(images, tf.float32), [3, 0, 1, 2])
     if brightness:
-        pixels += draw(0, -255 * brightness, 255 * brightness)
+        planes += draw(0, -255 * brightness, 255 * brightness)
     if saturation:
         coloured("saturation", images)
-        pixels = _saturated(pixels, draw(1, 1 - saturation, 1 + saturation))
+        planes = _saturated(planes, draw(1, 1 - saturation, 1 + saturation))
     if hue:
         coloured("hue", images)
-        pixels = _turned(pixels, draw(2, -hue, hue))
+        planes = _turned(planes, draw(2, -hue, hue))
     if contrast:
-        mean = tf.reduce_mean(pixels, axis=[1, 2], keepdims=True)
-        pixels = mean + (pixels - mean) * draw(3, 1 - contrast, 1 + contrast)
-    return tf.clip_by_value(pixels, 0, 255)
+        mean = tf.reduce_mean(planes, axis=[2, 3], keepdims=True)
+        planes = mean + (planes - mean) * draw(3, 1 - contrast, 1 + contrast)
+    return tf.transpose(tf.clip_by_value(planes, 0, 255), [1, 2, 3, 0])
 
 
-def _saturated(pixels, factor):
-    red, green, blue = tf.unstack(pixels, axis=-1)
-    value = tf.maximum(tf.maximum(red, green), blue)
-    spread = value - tf.minimum(tf.minimum(red, green), blue)
-    factor = tf.minimum(factor[..., 0], tf.math.divide_no_nan(value, spread))
-    factor = tf.maximum(factor, 0)
-    return tf.stack([value - (value - x) * factor for x in (red, green, blue)], axis=-1)
+def _saturated(planes, factor):
+    value = tf.reduce_max(planes, axis=0)
+    spread = value - tf.reduce_min(planes, axis=0)
+    factor = tf.minimum(factor, tf.math.divide_no_nan(value, spread))
+    return value - (value - planes) * tf.maximum(factor, 0)
 
 
-def _turned(pixels, turn):
-    """HSV's hue in sixths of the circle; smallest and largest channel keep their values."""
-    red, green, blue = tf.unstack(pixels, axis=-1)
-    largest = tf.maximum(tf.maximum(red, green), blue)
-    smallest = tf.minimum(tf.minimum(red, green), blue)
+def _turned(planes, turn):
+    """Hue in sixths of the circle; the smallest and the largest channel keep their values."""
+    red, green, blue = tf.unstack(planes)
+    largest = tf.reduce_max(planes, axis=0)
+    smallest = tf.reduce_min(planes, axis=0)
     spread = largest - smallest
     hue = tf.where(
         largest == red,
         green - blue,
         tf.where(largest == green, blue - red + 2 * spread, red - green + 4 * spread),
     )
-    hue = tf.math.floormod(tf.math.divide_no_nan(hue, spread) + 6 * turn[..., 0], 6)
-    shares = (tf.abs(hue - 3) - 1, 2 - tf.abs(hue - 2), 2 - tf.abs(hue - 4))
-    turned = [smallest + spread * tf.clip_by_value(share, 0, 1) for share in shares]
-    return tf.stack(turned, axis=-1)
+    hue = tf.math.divide_no_nan(hue, spread) + 6 * turn
+    hue -= 6 * tf.floor(hue / 6)
+    shares = tf.stack([tf.abs(hue - 3) - 1, 2 - tf.abs(hue - 2), 2 - tf.abs(hue - 4)])
+    return smallest + spread * tf.clip_by_value(shares, 0, 1)

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from resnet_tf.input.augment import boxes, streams
 from resnet_tf.input.augment.distributions import beta
+from resnet_tf.input.augment.subset import only
 from resnet_tf.input.noise import Noise
 
 _COIN, _MIXUP, _CUTMIX, _ROW, _COLUMN = range(streams.MIXING, streams.MIXING + 5)
@@ -86,14 +87,14 @@ def mix(
     if cutmix_alpha:
         cut, share = _cut(images, noise, cutmix_alpha)
     if not mixup_alpha:
-        images = tf.where(cut, partners, images)
+        images = _pasted(images, images, partners, cut)
     else:
         images, partners = (tf.cast(x, tf.float32) for x in (images, partners))
         own = beta(noise, _MIXUP, mixup_alpha, mixup_alpha)
         mixed = partners + own[:, None, None, None] * (images - partners)
         if cutmix_alpha:
             pasted = noise.coin(_COIN)
-            mixed = tf.where(pasted[:, None, None, None], tf.where(cut, partners, images), mixed)
+            mixed = only(pasted, _pasted, mixed, images, partners, cut)
             own = tf.where(pasted, share, own)
         images, share = mixed, own
     return images, partners_targets + share[:, None] * (targets - partners_targets)
@@ -107,6 +108,10 @@ def _partners(values, repeats):
     halves = tf.reshape(values, [-1, 2, repeats, *values.shape[1:]])
     swapped = tf.reshape(tf.reverse(halves, [1]), [-1, *values.shape[1:]])
     return tf.ensure_shape(swapped, values.shape)
+
+
+def _pasted(_, images, partners, cut):
+    return tf.where(cut, partners, images)
 
 
 def _cut(images, noise, alpha):
