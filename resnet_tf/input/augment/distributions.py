@@ -17,8 +17,9 @@ def normal(noise: Noise, stream: int) -> tf.Tensor:
     Returns:
       float32 `[k]`.
     """
-    radius = tf.sqrt(-2 * tf.math.log1p(-noise.uniform(stream)))
-    return radius * tf.cos(2 * math.pi * noise.uniform(stream + 1))
+    # In float64: the last bit of log and cos depends on where in a batch a number stands.
+    u, v = (tf.cast(noise.uniform(stream + i), tf.float64) for i in (0, 1))
+    return tf.cast(tf.sqrt(-2 * tf.math.log1p(-u)) * tf.cos(2 * math.pi * v), tf.float32)
 
 
 def beta(noise: Noise, stream: int, a: float, b: float) -> tf.Tensor:

@@ -46,19 +46,21 @@ def erasing(
     """
     within("probability", probability, 0, 1)
     chosen = noise.coin(streams.ERASING, probability)
+    box = _box(noise, *images.shape[1:3])
 
-    def erased(part, numbers):
-        part_noise = Noise(numbers)
-        box = _box(part_noise, *part.shape[1:3])
-        return tf.where(boxes.inside(part, *box), _paint(part, part_noise, fill), part)
+    def erased(part, numbers, *part_box):
+        paint = _paint(part, Noise(numbers), fill)
+        return tf.where(boxes.inside(part, *part_box), paint, part)
 
-    return only(chosen, erased, images, noise.numbers)
+    return only(chosen, erased, images, noise.numbers, *box)
 
 
 def _box(noise, height, width):
     """Top, left, bottom and right, int64 `[k]` each."""
-    area = noise.uniform(streams.ERASING + 1, *_AREA) * float(height * width)
-    ratio = tf.exp(noise.uniform(streams.ERASING + 2, math.log(_RATIO), -math.log(_RATIO)))
+    area = tf.cast(noise.uniform(streams.ERASING + 1, *_AREA), tf.float64) * (height * width)
+    # In float64: the last bit of exp depends on where in a batch a number stands.
+    turn = tf.cast(noise.uniform(streams.ERASING + 2, -1.0, 1.0), tf.float64)
+    ratio = tf.exp(-math.log(_RATIO) * turn)
     tall = tf.minimum(tf.cast(tf.round(tf.sqrt(area * ratio)), tf.int64), height)
     wide = tf.minimum(tf.cast(tf.round(tf.sqrt(area / ratio)), tf.int64), width)
     top = _below(noise.uniform(streams.ERASING + 3), height - tall + 1)

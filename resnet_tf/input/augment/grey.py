@@ -55,5 +55,6 @@ def _grey(images):
     if images.dtype == tf.uint8:
         single = tf.cast(luma(images), tf.uint8)
     else:
-        single = tf.matmul(images, tf.constant([[0.299], [0.587], [0.114]], images.dtype))
+        red, green, blue = tf.split(images, 3, axis=-1)
+        single = 0.299 * red + 0.587 * green + 0.114 * blue
     return tf.repeat(single, 3, axis=-1)

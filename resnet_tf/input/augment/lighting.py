@@ -39,7 +39,8 @@ def lighting(images: tf.Tensor, noise: Noise, std: float = 0.1) -> tf.Tensor:
     coloured("lighting", images)
     if std < 0:
         raise ValueError(f"std must be 0 or more, found {std}")
-    alpha = tf.stack([normal(noise, streams.LIGHTING + 2 * i) for i in range(3)], axis=1)
-    axes = 255 * tf.constant(EIGENVECTORS) * tf.constant(EIGENVALUES)
-    added = tf.linalg.matvec(axes, std * alpha)
+    added = tf.zeros([1, 3])
+    for i in range(3):
+        axis = [255 * std * EIGENVALUES[i] * row[i] for row in EIGENVECTORS]
+        added += normal(noise, streams.LIGHTING + 2 * i)[:, None] * tf.constant(axis)
     return tf.clip_by_value(tf.cast(images, tf.float32) + added[:, None, None, :], 0, 255)

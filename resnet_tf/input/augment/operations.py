@@ -6,7 +6,6 @@ other two of that table, are in none of the published policies, and left out.
 """
 
 import enum
-import functools
 import math
 
 import tensorflow as tf
@@ -162,7 +161,7 @@ def _blend(degenerate, images, magnitudes):
 
 
 def _without_magnitude(function):
-    return functools.wraps(function)(lambda images, _: function(images))
+    return lambda images, _: function(images)
 
 
 _RUN = {

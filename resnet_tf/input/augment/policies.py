@@ -26,20 +26,19 @@ from resnet_tf.input.augment.operations import Operation, apply
 from resnet_tf.input.augment.published import POLICIES
 from resnet_tf.input.noise import Noise
 
-RANDAUGMENT_BINS = 31
+_BINS = 31
 
-# The first of each pair of papers has no Invert.
+# RandAugment and TrivialAugment leave Invert out.
 _OPERATIONS = tuple(operation for operation in Operation if operation != Operation.INVERT)
 _SIGNED = tuple(Operation.SHEAR_X <= operation <= Operation.SHARPNESS for operation in Operation)
 
 
 @dataclasses.dataclass(frozen=True)
 class _Largest:
-    """S, T, R, E and P of the module's table; T in pixels or as a share of the side."""
+    """S, T, R, E and P of the module's table; T a share of the side, unless pixels are given."""
 
     shear: float = 0.3
-    translate_share: float | None = 150 / 331
-    translate_pixels: float = 32.0
+    translate_pixels: float | None = None
     rotate: float = 30.0
     enhance: float = 0.9
     posterize: int = 4
@@ -48,7 +47,7 @@ class _Largest:
         """float32 `[operations, bins]`, without signs."""
         t = np.linspace(0, 1, bins)
         x, y = (
-            self.translate_pixels if self.translate_share is None else self.translate_share * side
+            150 / 331 * side if self.translate_pixels is None else self.translate_pixels
             for side in (width, height)
         )
         table = np.zeros([len(Operation), bins])
@@ -63,9 +62,7 @@ class _Largest:
 
 
 _STANDARD = _Largest()
-_WIDE = _Largest(
-    shear=0.99, translate_share=None, translate_pixels=32, rotate=135, enhance=0.99, posterize=6
-)
+_WIDE = _Largest(shear=0.99, translate_pixels=32, rotate=135, enhance=0.99, posterize=6)
 
 
 def autoaugment(images: tf.Tensor, noise: Noise, policy: str, fill: int = 128) -> tf.Tensor:
@@ -102,12 +99,12 @@ def autoaugment(images: tf.Tensor, noise: Noise, policy: str, fill: int = 128) -
 
 
 def randaugment(
-    images: tf.Tensor, noise: Noise, layers: int = 2, magnitude: float = 9, fill: int = 128
+    images: tf.Tensor, noise: Noise, layers: int = 2, magnitude: int = 9, fill: int = 128
 ) -> tf.Tensor:
     """RandAugment (Cubuk et al., arXiv:1909.13719): `layers` operations, equally strong.
 
     Each is one of 14, the identity among them. The magnitude counts bins of 0..30, as in
-    torchvision; the paper's goes to 10 for most, so three of ours are one of the paper's.
+    torchvision; the authors' code counts the same ranges to 10, three of ours to one of theirs.
 
     Args:
       images: uint8 `[k, H, W, C]`.
@@ -123,12 +120,12 @@ def randaugment(
       ValueError: layers or magnitude out of range.
     """
     within("layers", layers, 1, 30)
-    within("magnitude", magnitude, 0, RANDAUGMENT_BINS - 1)
-    magnitudes = _STANDARD.magnitudes(RANDAUGMENT_BINS, *images.shape[1:3])
+    within("magnitude", magnitude, 0, _BINS - 1)
+    magnitudes = _STANDARD.magnitudes(_BINS, *images.shape[1:3])
     for i in range(layers):
         stream = streams.RANDAUGMENT + 2 * i
         operations = _any(noise, stream)
-        bins = tf.fill(tf.shape(operations), int(magnitude))
+        bins = tf.fill(tf.shape(operations), magnitude)
         signed = _signed(magnitudes, operations, bins, noise, stream + 1)
         images = apply(images, operations, signed, fill)
     return images
@@ -147,9 +144,9 @@ def trivialaugment(images: tf.Tensor, noise: Noise, fill: int = 0) -> tf.Tensor:
     Returns:
       uint8 `[k, H, W, C]`.
     """
-    magnitudes = _WIDE.magnitudes(31, *images.shape[1:3])
+    magnitudes = _WIDE.magnitudes(_BINS, *images.shape[1:3])
     operations = _any(noise, streams.TRIVIALAUGMENT)
-    bins = tf.cast(noise.integer(streams.TRIVIALAUGMENT + 1, 31), tf.int32)
+    bins = tf.cast(noise.integer(streams.TRIVIALAUGMENT + 1, _BINS), tf.int32)
     signed = _signed(magnitudes, operations, bins, noise, streams.TRIVIALAUGMENT + 2)
     return apply(images, operations, signed, fill)
 
