@@ -4,52 +4,147 @@ import dataclasses
 
 import tensorflow as tf
 
-from resnet_tf.input import augment, crop, images
+from resnet_tf.input import augment, crop
+from resnet_tf.input import images as decoding
 from resnet_tf.input.noise import Noise
 from resnet_tf.preprocessing import Preprocessing
 
 
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
-    """The augmentation of a run; by default none. Stages come in the order of the fields.
+    """The augmentation of a run; by default none.
+
+    The stages come in this order: crop, shift and mirror, policy, colours, erasing, mixing. What
+    each does, with paper and ranges, stands with its function in `augment`. All random
+    numbers are those of (seed, epoch, record, copy), see `Noise`.
 
     Attributes:
-      crop_scale: lowest and highest share of a picture's area that a random part of it has;
-        empty for whole pictures.
-      crop_ratio: lowest and highest width / height of that part.
-      pad: shift by up to this many pixels, filled with black.
-      flip: mirror half of the pictures left to right.
+      crop_scale, crop_ratio: a random part of the picture, see `crop.box`; an empty scale for
+        whole pictures.
+      pad, flip: shift by up to this many pixels, filled with black, and mirror left to right.
+      flip_vertical: upside down.
+      policy: "", autoaugment_imagenet, autoaugment_cifar10, autoaugment_svhn, randaugment (with
+        `policy_layers`, `policy_magnitude`), trivialaugment or augmix.
+      brightness, contrast, saturation, hue: of `augment.jitter`.
+      grey, lighting: probability and deviation.
+      erasing, erasing_fill: probability; "noise" or "mean", which is `fill`.
+      cutout: side of the square in pixels.
+      mixup, cutmix: alphas.
+      repeats: copies of a record that follow each other in the order.
+      fill: mean of the pictures a channel.
     """
 
     crop_scale: tuple[float, ...] = ()
     crop_ratio: tuple[float, ...] = (3 / 4, 4 / 3)
     pad: int = 0
     flip: bool = False
+    flip_vertical: bool = False
+    policy: str = ""
+    policy_layers: int = 2
+    policy_magnitude: int = 9
+    brightness: float = 0.0
+    contrast: float = 0.0
+    saturation: float = 0.0
+    hue: float = 0.0
+    grey: float = 0.0
+    lighting: float = 0.0
+    erasing: float = 0.0
+    erasing_fill: str = "noise"
+    cutout: int = 0
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    repeats: int = 1
+    fill: tuple[float, ...] = (0.0,)
 
     @property
     def fixed(self) -> bool:
         """Whether `fit` gives the same pixels of a record every time."""
         return not self.crop_scale
 
+    @property
+    def rounded(self) -> bool:
+        """Whether `fit` gives whole levels; colours are changed before anything is rounded."""
+        return bool(self.policy) or not (self._jitters or self.lighting)
+
+    @property
+    def mixes(self) -> bool:
+        """Whether labels become soft."""
+        return bool(self.mixup or self.cutmix)
+
+    @property
+    def _jitters(self) -> bool:
+        return bool(self.brightness or self.contrast or self.saturation or self.hue)
+
     def draws(self, noise: tf.Tensor) -> dict:
         """Random numbers that `fit` needs of each record, drawn a batch at a time."""
         return {"crop": crop.draws(Noise(noise))} if self.crop_scale else {}
 
     def fit(self, encoded: tf.Tensor, row: dict, pictures: Preprocessing) -> tf.Tensor:
-        """One picture, decoded and cut: scalar string to uint8 `[H, W, C]`."""
+        """One picture, decoded and cut: scalar string to `[H, W, C]`.
+
+        uint8, or float32 in the same units where it is not `rounded`.
+        """
         if not self.crop_scale:
-            return images.decode_and_fit(encoded, pictures)
-        size = images.size_of(encoded)
+            return decoding.decode_and_fit(encoded, pictures, self.rounded)
+        size = decoding.size_of(encoded)
         box = crop.box(size, row["crop"], self.crop_scale, self.crop_ratio)
-        part = images.decode_box(encoded, size, box, pictures.channels)
-        image = images.resized(part, [pictures.height, pictures.width], antialias=False)
-        return tf.ensure_shape(image, [pictures.height, pictures.width, pictures.channels])
+        part = decoding.decode_box(encoded, size, box, pictures.channels)
+        shape = [pictures.height, pictures.width, pictures.channels]
+        image = decoding.resized(part, shape[:2], antialias=False, rounded=self.rounded)
+        return tf.ensure_shape(image, shape)
 
     def augmented(self, images: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:
-        """A batch of fitted pictures `[b, H, W, C]`, each by its own number (int64 `[b]`)."""
-        if self.pad or self.flip:
+        """Everything that is done to a batch of fitted pictures, but for mixing.
+
+        Args:
+          images: `[b, H, W, C]`, of `fit`.
+          numbers: int64 `[b]`, of `order.noise_for`.
+
+        Returns:
+          `[b, H, W, C]`, uint8 or float32 in the same units.
+        """
+        noise = Noise(numbers)
+        if self.pad:
             images = augment.pad_crop_flip(images, numbers, self.pad, self.flip)
+        images = augment.flip(images, noise, self.flip and not self.pad, self.flip_vertical)
+        images = self._by_policy(images, noise)
+        if self._jitters:
+            jitters = (self.brightness, self.contrast, self.saturation, self.hue)
+            images = augment.jitter(images, noise, *jitters)
+        if self.grey:
+            images = augment.grey(images, noise, self.grey)
+        if self.lighting:
+            images = augment.lighting(images, noise, self.lighting)
+        if self.erasing:
+            fill = "noise" if self.erasing_fill == "noise" else self.fill
+            images = augment.erasing(images, noise, self.erasing, fill)
+        if self.cutout:
+            images = augment.cutout(images, noise, self.cutout)
         return images
 
-    def mixed(self, images, labels, numbers, classes):
-        return images, labels
+    def _by_policy(self, images, noise):
+        name, _, data = self.policy.partition("_")
+        if name == "autoaugment":
+            return augment.autoaugment(images, noise, data)
+        if name == "randaugment":
+            return augment.randaugment(images, noise, self.policy_layers, self.policy_magnitude)
+        if name == "trivialaugment":
+            return augment.trivialaugment(images, noise)
+        if name == "augmix":
+            return augment.augmix(images, noise)
+        return images
+
+    def mixed(
+        self, images: tf.Tensor, labels: tf.Tensor, numbers: tf.Tensor, classes: int
+    ) -> tf.Tensor:
+        """A batch of pictures and their labels (int64 `[b]`), mixed with their neighbours.
+
+        Returns:
+          images `[b, H, W, C]`, and labels float32 `[b, classes]`; both as they came without
+          mixing.
+        """
+        if not self.mixes:
+            return images, labels
+        soft = tf.one_hot(labels, classes)
+        noise = Noise(numbers)
+        return augment.mix(images, soft, noise, self.mixup, self.cutmix, self.repeats)

@@ -5,15 +5,15 @@ Szegedy et al. 2015, arXiv 1409.4842, section 6, as PyTorch's recipes have it.
 
 import tensorflow as tf
 
+from resnet_tf.input.augment import streams
 from resnet_tf.input.noise import Noise
 
 _TRIES = 10
-_STREAMS = 1000  # and the 2 · _TRIES + 1 that follow belong to this file
 
 
 def draws(noise: Noise) -> tf.Tensor:
     """The random numbers that `box` takes, for a batch at once: float32 `[k, 22]` in [0, 1)."""
-    return tf.stack([noise.uniform(_STREAMS + i) for i in range(2 * _TRIES + 2)], axis=1)
+    return tf.stack([noise.uniform(streams.CROP + i) for i in range(2 * _TRIES + 2)], axis=1)
 
 
 def box(

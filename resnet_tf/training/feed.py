@@ -11,7 +11,7 @@ from resnet_tf.errors import UserError
 from resnet_tf.input import faults
 from resnet_tf.preprocessing import Preprocessing, refuse_fractions
 
-_COLOURED = ("brightness", "contrast", "saturation", "hue", "grey", "lighting")
+_COLOURED = ("saturation", "hue", "grey", "lighting")
 
 
 class Feed:
@@ -56,9 +56,16 @@ class Feed:
             pictures,
             kind=config.reader,
             window=config.shuffle_window,
-            fixed=self._augmentation.fixed and not self.resizes,
+            fixed=self._fixed(),
             bad=self.bad,
         )
+
+    def _fixed(self) -> bool:
+        """Whether a record gives the same whole levels every time, before augmentation."""
+        pictures, data = self._pictures, self._manifest
+        as_it_is = (data.height, data.width) == (pictures.height, pictures.width)
+        whole = self._augmentation.rounded or as_it_is
+        return self._augmentation.fixed and whole and not self.resizes
 
     def batches(self, first_step: int) -> tf.distribute.DistributedDataset:
         """Batches of `input.training_batches` from a step on, up to the next of `resizes`."""
@@ -141,7 +148,7 @@ def _image_size(config: Config, manifest: input.Manifest) -> tuple[int, int]:
 def _augmentation(config: Config, pictures: Preprocessing, replicas: int) -> input.Augmentation:
     if pictures.channels == 1:
         for name in _COLOURED:
-            if name in ("saturation", "hue", "grey", "lighting") and getattr(config, name):
+            if getattr(config, name):
                 raise bad_flag(name, "is for pictures in colour, and these are grey")
     group = 2 * config.repeats
     if (config.mixup or config.cutmix) and config.batch_size // replicas % group:

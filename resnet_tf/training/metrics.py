@@ -11,12 +11,14 @@ def correct_in_top(logits: tf.Tensor, labels: tf.Tensor, k: int) -> tf.Tensor:
 
     Args:
       logits: float32 `[N, classes]`.
-      labels: int64 `[N]`.
+      labels: int64 `[N]`; or soft ones, float32 `[N, classes]`, of which the largest counts.
       k: 1 or more.
 
     Returns:
       bool `[N]`.
     """
+    if not labels.dtype.is_integer:
+        labels = tf.argmax(labels, axis=1)
     own = tf.gather(logits, labels, axis=1, batch_dims=1)[:, None]
     classes = tf.range(tf.shape(logits)[1], dtype=tf.int64)
     ahead = (logits > own) | ((logits == own) & (classes < labels[:, None]))

@@ -46,7 +46,7 @@ def make_train_step(
       state: updated in place.
       batch_size: examples a step, over all replicas.
       schedule: learning rate by step.
-      preprocess: from pixels uint8 `[b, H, W, C]` to the network's float32 input.
+      preprocess: from pixels `[b, H, W, C]`, uint8 or float32, to the network's float32 input.
       label_smoothing: of the loss.
       seed: of what the layers drop, together with the step.
 
