@@ -99,7 +99,9 @@ def make_train_step(
             health = {k: strategy.experimental_local_results(v)[0] for k, v in result.items()}
             health |= {"learning_rate": rate, "input_wait": wait}
             record = {name: array.write(i, health[name]) for name, array in record.items()}
-            state.step.assign_add(1)
+            # The step counts once its batch has come: where that fails, no step was made.
+            with tf.control_dependencies([health["finite"]]):
+                state.step.assign_add(1)
         return {name: array.stack() for name, array in record.items()}
 
     return train
