@@ -120,7 +120,7 @@ def _train(source: pathlib.Path, wanted: Iterable[str] | None) -> _Classes:
 
 
 def _class(synset: str, path: pathlib.Path, within: Stretch | None) -> Iterator[_Found]:
-    pictures = _in_folder(path) if path.is_dir() else _in_tar(path, within)
+    pictures = _in_folder(path) if path.is_dir() else _in_tar(path, within, f"{synset}.tar")
     for found in pictures:
         yield found._replace(filename=f"{synset}/{pathlib.PurePosixPath(found.filename).name}")
 
@@ -167,8 +167,8 @@ def _labelled(pictures: list[_Found], labels: dict[int, str], where: pathlib.Pat
     return classes
 
 
-def _in_tar(path: pathlib.Path, within: Stretch | None = None) -> Iterator[_Found]:
-    for name, stretch in tars.members(path, within).items():
+def _in_tar(path: pathlib.Path, within: Stretch | None = None, inner: str = "") -> Iterator[_Found]:
+    for name, stretch in tars.members(path, within, inner).items():
         if name.lower().endswith(_ENDINGS):
             yield _Found(name, stretch.read, stretch.size)
 

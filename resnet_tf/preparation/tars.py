@@ -31,24 +31,28 @@ _DAMAGED = (
 _data_filter = getattr(tarfile, "data_filter", None)
 
 
-def members(path: pathlib.Path, within: Stretch | None = None) -> dict[str, Stretch]:
+def members(
+    path: pathlib.Path, within: Stretch | None = None, name: str = ""
+) -> dict[str, Stretch]:
     """Where the bytes of a tar's regular files lie, by name, in its order.
 
     Args:
       path: the archive, not compressed.
       within: a member of it that is a tar itself, to go through that one.
+      name: of that member, for messages.
 
     Raises:
       UserError: 66 where the file cannot be read, 65 for an archive that is damaged, cut or
         compressed, and for a member that is not safe, is there twice or claims more bytes
         than there are.
     """
-    with _reading(path) as file:
+    where = f"{path}: {name}" if within else path
+    with _reading(path, where) as file:
         size = os.fstat(file.fileno()).st_size
         window = _Window(file, within.offset, within.size) if within else _Window(file, 0, size)
         return {
             member.name: Stretch(path, window.start + member.offset_data, member.size)
-            for member in _safe(window, path)
+            for member in _safe(window, where)
         }
 
 
@@ -62,7 +66,7 @@ def read_all(path: pathlib.Path, endings: tuple[str, ...]) -> dict[str, bytes]:
     Raises:
       UserError: as in `members`.
     """
-    with _reading(path) as raw:
+    with _reading(path, path) as raw:
         packed = raw.read(2) == b"\x1f\x8b"
         raw.seek(0)
         file = gzip.GzipFile(fileobj=raw) if packed else raw
@@ -154,15 +158,15 @@ def _passes_filter(member: tarfile.TarInfo) -> bool:
 
 
 @contextlib.contextmanager
-def _reading(path: pathlib.Path):
+def _reading(path: pathlib.Path, where: object):
     """The open file; what goes wrong while it is read becomes a `UserError`."""
     try:
         with open(path, "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise _bad(path, "not a regular file")
+                raise _bad(where, "not a regular file")
             yield file
     except _DAMAGED as error:
-        raise _bad(path, f"not a tar archive, or a damaged one: {error}") from error
+        raise _bad(where, f"not a tar archive, or a damaged one: {error}") from error
     except OSError as error:
         raise UserError(
             errors.MISSING_INPUT,

@@ -7,6 +7,7 @@ picture's bytes are read again when they are wanted.
 """
 
 import contextlib
+import functools
 import os
 import pathlib
 import sys
@@ -19,7 +20,7 @@ from resnet_tf.errors import UserError
 from resnet_tf.input import index
 from resnet_tf.preparation.picture import Listing, Picture
 from resnet_tf.preparation.stretch import Stretch
-from resnet_tf.preparation.tfds_features import Example
+from resnet_tf.preparation.tfds_features import Example, refuse_foreign_code
 from resnet_tf.reporting import say
 
 _INFO, _FEATURES = "dataset_info.json", "features.json"
@@ -50,7 +51,7 @@ def listing(source: str, *, offline: bool = False) -> Listing:
     for name in (_INFO, _FEATURES):
         if not (directory / name).is_file():
             raise _missing(directory, f"there is no {name}")
-    Example.refuse_foreign_code(directory / _FEATURES)
+    refuse_foreign_code(directory / _FEATURES)
     try:
         builder = tfds.builder_from_directory(directory)
     except Exception as error:  # TFDS and protobuf raise whatever they come upon
@@ -165,8 +166,6 @@ def _tfrecords(path: pathlib.Path, expected: int):
 
 
 def _array_records(builder, split: str, expected: int, directory: pathlib.Path):
-    import functools
-
     import tensorflow_datasets as tfds
 
     try:

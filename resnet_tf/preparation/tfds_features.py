@@ -12,6 +12,29 @@ from resnet_tf import errors
 from resnet_tf.errors import UserError
 
 _KEYS = ("file_name", "filename", "image/filename", "image_name", "image_id", "id")
+_OWN = "tensorflow_datasets."
+
+
+def refuse_foreign_code(path: pathlib.Path) -> None:
+    """Refuses a `features.json` for which TFDS would import modules that are not its own.
+
+    Raises:
+      UserError: 65, also for a file that is no JSON.
+    """
+
+    def check(node: dict) -> dict:
+        for key in ("pythonClassName", "python_class_name", "type"):
+            name = node.get(key)
+            if isinstance(name, str) and "." in name and not name.startswith(_OWN):
+                raise ValueError(f"a feature of foreign code, {name}")
+        return node
+
+    try:
+        json.loads(path.read_bytes(), object_hook=check)
+    except (ValueError, RecursionError) as error:
+        raise UserError(
+            errors.BAD_DATA, f"cannot be used: {error}", path, "prepare the set again with TFDS"
+        ) from error
 
 
 class Example:
@@ -36,7 +59,6 @@ class Example:
     def __init__(self, info, where: object):
         import tensorflow_datasets as tfds
 
-        self._where = where
         features = dict(info.features) if hasattr(info.features, "items") else {}
         images = [name for name, feature in features.items() if _is_picture(feature)]
         labels = [
@@ -45,8 +67,8 @@ class Example:
             if isinstance(feature, tfds.features.ClassLabel) and feature.num_classes
         ]
         keys = info.supervised_keys
-        if isinstance(keys, tuple) and keys[0] in images and keys[-1] in labels:
-            images, labels = [keys[0]], [keys[-1]]
+        if isinstance(keys, tuple) and keys[0] in images and keys[1] in labels:
+            images, labels = [keys[0]], [keys[1]]
         if len(images) != 1 or len(labels) != 1:
             raise UserError(
                 errors.BAD_DATA,
@@ -93,31 +115,6 @@ class Example:
         fields = self._picture.deserialize_example_np(read(), decoders=self._as_stored)
         picture = fields[self._image]
         return tf.io.encode_png(picture).numpy() if isinstance(picture, np.ndarray) else picture
-
-    @staticmethod
-    def refuse_foreign_code(path: pathlib.Path) -> None:
-        """Refuses a `features.json` for which TFDS would import modules that are not its own.
-
-        Raises:
-          UserError: 65, also for a file that is no JSON.
-        """
-
-        def check(node: dict) -> dict:
-            for key in ("pythonClassName", "python_class_name", "type"):
-                name = node.get(key)
-                if isinstance(name, str) and "." in name and not name.startswith(_OWN):
-                    raise ValueError(f"a feature of foreign code, {name}")
-            return node
-
-        try:
-            json.loads(path.read_bytes(), object_hook=check)
-        except (ValueError, RecursionError) as error:
-            raise UserError(
-                errors.BAD_DATA, f"cannot be used: {error}", path, "prepare the set again with TFDS"
-            ) from error
-
-
-_OWN = "tensorflow_datasets."
 
 
 def _only(features, *names: str):
