@@ -80,8 +80,8 @@ class Example:
         self._image, self._label = images[0], labels[0]
         self._key = next((name for name in _KEYS if _is_key(features.get(name))), None)
         self.classes = tuple(features[self._label].names)
-        # Undecoded: the file as it was stored, or the array.
-        self._as_stored = {self._image: tfds.decode.SkipDecoding()}
+        is_file = isinstance(features[self._image], tfds.features.Image)
+        self._as_stored = {self._image: tfds.decode.SkipDecoding()} if is_file else None
         self._picture = _only(info.features, self._image)
         self._others = _only(info.features, self._label, *([self._key] if self._key else []))
 
