@@ -123,7 +123,13 @@ ATTACKS = {
     "negative": header("negative", -512) + bytes(1024),
     "sparse": header("sparse", 512, b"S") + bytes(2048),
 }
+for name, fields in {
+    "sparse-pax": {"GNU.sparse.map": "0,1", "GNU.sparse.size": str(10 * 2**30)},
+    "huge-pax": {"GNU.sparse.realsize": str(10 * 2**30)},
+}.items():
+    ATTACKS[name] = tar(member(name, b"1", pax_headers=fields), form=tarfile.PAX_FORMAT)
 REASONS = {
+    "sparse-pax": "is sparse", "huge-pax": "claims 10737418240 bytes",
     "../x": "leads out of the archive", "a/../../x": "leads out of the archive",
     "a\\..\\x": "leads out of the archive", "/etc/x": "leads out of the archive",
     "absolute-folder": "leads out of the archive",
