@@ -27,7 +27,7 @@ def directory_of(data_dir: str, *, say: Callable[[str], None]) -> str:
     already and comes back as it is.
 
     Several processes may ask at once: each prepares for itself, and the first to be ready is
-    taken by all.
+    taken by all. A process that is killed leaves an `incomplete-*` folder, which may be deleted.
 
     Args:
       data_dir: the flag.

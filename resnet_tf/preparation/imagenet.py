@@ -108,8 +108,8 @@ def _train(source: pathlib.Path, wanted: Iterable[str] | None) -> _Classes:
         inner = tars.members(tar).items()
         lists = {pathlib.PurePosixPath(name).stem: (tar, member) for name, member in inner}
     elif folder.is_dir():
-        lists = {path.stem: (path, None) for path in folder.glob("n*.tar")}
-        lists |= {path.name: (path, None) for path in folder.iterdir() if path.is_dir()}
+        lists = {path.name: (path, None) for path in folder.iterdir() if path.is_dir()}
+        lists |= {path.stem: (path, None) for path in folder.glob("n*.tar")}
     else:
         return {}
     for synset in lists:
@@ -128,19 +128,15 @@ def _class(synset: str, path: pathlib.Path, within: Stretch | None) -> Iterator[
 def _validation(source: pathlib.Path, given: pathlib.Path | None) -> _Classes:
     tar = source / _VALIDATION_TAR
     folder = next((source / n for n in ("val", "validation") if (source / n).is_dir()), None)
+    classes = sorted(path for path in folder.iterdir() if path.is_dir()) if folder else []
     if tar.is_file():
-        numbered = list(_in_tar(tar))
-    elif folder and any(path.is_dir() for path in folder.iterdir()):
-        numbered = []
+        where, numbered = tar, list(_in_tar(tar))
     else:
-        numbered = list(_in_folder(folder)) if folder else []
+        where, numbered = folder, list(_in_folder(folder)) if folder and not classes else []
     if numbered:
-        return _labelled(numbered, _labels(source, given), tar if tar.is_file() else folder)
+        return _labelled(numbered, _labels(source, given), where)
     if given:
         raise bad_flag("validation_labels", f"is not for {source}: no ILSVRC2012_val_* pictures")
-    if folder is None:
-        return {}
-    classes = [path for path in sorted(folder.iterdir()) if path.is_dir()]
     return {path.name: list(_class(path.name, path, None)) for path in classes}
 
 

@@ -50,7 +50,7 @@ def listing(source: pathlib.Path) -> Listing:
     """
     source = pathlib.Path(source)
     if not source.is_dir():
-        raise _missing("no such folder", source)
+        raise _missing("not a folder" if source.exists() else "no such folder", source)
     files = {
         split: {kind: _find(source, start, kind) for kind in _KINDS}
         for split, start in _SPLITS.items()
@@ -76,7 +76,7 @@ def listing(source: pathlib.Path) -> Listing:
 
 
 def _find(source: pathlib.Path, start: str, kind: str) -> pathlib.Path | None:
-    pattern = re.compile(rf"(.*[-_])?{start}-{kind}[-.]idx{_KINDS[kind][1]}-ubyte(\.gz)?")
+    pattern = re.compile(rf"([^.].*[-_])?{start}-{kind}[-.]idx{_KINDS[kind][1]}-ubyte(\.gz)?")
     found = sorted(path for path in source.iterdir() if pattern.fullmatch(path.name))
     if len(found) > 1:
         raise _bad(source, f"holds both {found[0].name} and {found[1].name}", "keep one of them")

@@ -196,6 +196,12 @@ def test_one_split_is_enough(tmp_path):
     assert {split: len(pictures) for split, pictures in listing.splits.items()} == {"validation": 6}
 
 
+def test_empty_folder_is_no_split(tmp_path):
+    train_folders(tmp_path)
+    (tmp_path / "val").mkdir()
+    assert list(imagenet.listing(tmp_path).splits) == ["train"]
+
+
 def test_licence_is_stated(tmp_path):
     assert "non-commercial" in imagenet.listing(official(tmp_path)).licence
 
@@ -358,4 +364,12 @@ def test_tars_before_folders(tmp_path):
     official(tmp_path)
     write(tmp_path / "train" / "n01440764" / "half_unpacked.JPEG", b"")
     write(tmp_path / "val" / VAL[0], b"")
+    check_whole(imagenet.listing(tmp_path))
+
+
+def test_tar_of_a_class_before_its_folder(tmp_path):
+    train_class_tars(tmp_path)
+    val_flat(tmp_path)
+    as_devkit(tmp_path)
+    write(tmp_path / "train" / "n01440764" / "half_unpacked.JPEG", b"")
     check_whole(imagenet.listing(tmp_path))

@@ -189,3 +189,9 @@ def test_two_files_of_one_kind(tmp_path):
 
 def test_missing_folder(tmp_path):
     refused(66, tmp_path / "none", "no such folder")
+    refused(66, folder(tmp_path / "mnist") / "t10k-labels-idx1-ubyte", "not a folder")
+
+
+def test_hidden_files_are_passed_over(tmp_path):  # as macOS leaves them
+    source = folder(tmp_path / "mnist", **{f"._{name}": b"x" for name in USUAL})
+    assert len(mnist.listing(source).splits["train"]) == 5
