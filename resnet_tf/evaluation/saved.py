@@ -13,8 +13,9 @@ from resnet_tf.distribution import DeviceRequest, make_strategy
 from resnet_tf.errors import UserError
 from resnet_tf.evaluation.evaluate import make_evaluation
 from resnet_tf.layers import named_variables
+from resnet_tf.preparation import cached
 from resnet_tf.preprocessing import Preprocessing
-from resnet_tf.reporting import Console
+from resnet_tf.reporting import Console, say
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,7 +116,7 @@ def _data_for(
     """What to evaluate on: as asked, else as the training run did."""
     trained_on = commit.manifest["data"]
     if trained_on is not None:
-        manifest = input.Manifest.load(data_dir or trained_on["directory"])
+        manifest = _load_data(data_dir or trained_on["directory"])
         return manifest, split or trained_on["eval_split"]
     if not data_dir:
         raise UserError(
@@ -124,7 +125,7 @@ def _data_for(
             commit.path,
             "give --data_dir",
         )
-    manifest = input.Manifest.load(data_dir)
+    manifest = _load_data(data_dir)
     known = [name for name in ("test", "validation", "val") if name in manifest.splits]
     if not split and not known:
         raise UserError(
@@ -134,6 +135,10 @@ def _data_for(
             "give --split",
         )
     return manifest, split or known[0]
+
+
+def _load_data(data_dir: str) -> input.Manifest:
+    return input.Manifest.load(cached.directory_of(data_dir, say=say))
 
 
 def _refuse_other_classes(commit: Commit, manifest: input.Manifest) -> None:

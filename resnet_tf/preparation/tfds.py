@@ -8,11 +8,9 @@ picture's bytes are read again when they are wanted.
 
 import contextlib
 import functools
-import importlib
 import os
 import pathlib
 import sys
-import types
 from collections.abc import Callable, Iterator
 
 import tensorflow as tf
@@ -102,7 +100,6 @@ def _version(path: pathlib.Path) -> list[int]:
 def _prepare(home: pathlib.Path, source: str) -> pathlib.Path:
     import tensorflow_datasets as tfds
 
-    _lend_importlib_resources()
     try:
         with contextlib.redirect_stdout(sys.stderr):  # stdout is for results
             builder = tfds.builder(source, data_dir=home)
@@ -110,20 +107,6 @@ def _prepare(home: pathlib.Path, source: str) -> pathlib.Path:
     except Exception as error:  # anything: a download, a checksum, the builder's own code
         raise _missing(source, f"TFDS cannot prepare it: {_first_line(error)}") from error
     return pathlib.Path(builder.data_dir)
-
-
-def _lend_importlib_resources() -> None:
-    """TFDS 4.9 uses this package without asking for it; the standard library has what it uses."""
-    try:
-        importlib.import_module("importlib_resources")
-    except ImportError:
-        try:
-            from importlib.resources import abc
-        except ImportError:  # Python 3.10
-            from importlib import abc
-        stand_in = types.ModuleType("importlib_resources")
-        stand_in.abc = abc
-        sys.modules[stand_in.__name__] = stand_in
 
 
 def _pictures(builder, split: str, example: Example, directory: pathlib.Path) -> list[Picture]:

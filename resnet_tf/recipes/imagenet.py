@@ -20,7 +20,7 @@ _TOP1 = {
 
 
 def _ninety_epochs(network: str) -> Recipe:
-    """Nesterov, 0.1 for 256 images, 5 epochs of warm-up, cosine, 90 epochs."""
+    """Random resized crops, Nesterov, 0.1 for 256 images, 5 epochs of warm-up, cosine."""
     variant = "".join(network.partition("_")[1:])
     config = Config(
         recipe=f"imagenet_{network}",
@@ -39,6 +39,7 @@ def _ninety_epochs(network: str) -> Recipe:
         nesterov=True,
         weight_decay=1e-4,
         label_smoothing=0.1,
+        crop_scale=(0.08, 1.0),
         flip=True,
         save_every_steps=1000,
         eval_every_steps=5005,
@@ -49,8 +50,6 @@ def _ninety_epochs(network: str) -> Recipe:
         paper=f"network: {_PAPERS[variant]}; training: Goyal et al. 2017, arXiv 1706.02677, with"
         " cosine and smoothing as in arXiv 1812.01187",
         expected=f"top-1 about {top1} % on ImageNet" if top1 else "not published",
-        departures="whole pictures instead of random resized crops, and a data set that fits in"
-        " memory",
     )
 
 
@@ -70,7 +69,10 @@ def _ex6_net() -> Recipe:
         optimizer="adam",
         learning_rate=1e-4,
         weight_decay=4e-5,
+        antialias=False,
         flip=True,
+        brightness=32 / 255,
+        saturation=0.5,
         save_every_steps=50,
         eval_every_steps=50,
         keep=3,
@@ -79,9 +81,7 @@ def _ex6_net() -> Recipe:
         config,
         paper="stem: Szegedy et al. 2016, arXiv 1602.07261; network and training: its source's",
         expected="not published",
-        departures="starts from random weights, not from a checkpoint; brightness and saturation"
-        " are left as they are; training pictures are resized with antialiasing; Adam's epsilon is"
-        " 1e-7",
+        departures="starts from random weights, not from a checkpoint; Adam's epsilon is 1e-7",
     )
 
 

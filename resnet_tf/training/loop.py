@@ -15,6 +15,7 @@ from resnet_tf.config import Config
 from resnet_tf.distribution import DeviceRequest, make_strategy
 from resnet_tf.errors import UserError
 from resnet_tf.files import make_directory
+from resnet_tf.preparation import cached
 from resnet_tf.reporting import Console, Journal
 from resnet_tf.reporting import journal as journals
 from resnet_tf.training import resume
@@ -32,7 +33,7 @@ def train(config: Config) -> dict:
     Raises:
       UserError: for all that a user can mend; what was committed stays.
     """
-    manifest = input.Manifest.load(config.data_dir)
+    manifest = input.Manifest.load(cached.directory_of(config.data_dir, say=reporting.say))
     # The lock on the model directory is taken here, and given back at the end.
     resumed, damaged = resume.choose(config)
     run = build(config, make_strategy(DeviceRequest.parse(config.devices)), manifest)
