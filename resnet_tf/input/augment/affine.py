@@ -32,10 +32,11 @@ def affine(
     x = _coordinates(matrices[:, :3], height, width)
     y = _coordinates(matrices[:, 3:], height, width)
     inside = _inside(x, width) & _inside(y, height)
-    pixels = _pixels(images, fill)
-    if not bilinear:
-        return _take(pixels, _whole(y) * width + _whole(x), inside)
-    return _between(pixels, x - _ONE // 2, y - _ONE // 2, inside, (height, width))
+    if bilinear:
+        return _between(images, x - _ONE // 2, y - _ONE // 2, inside, fill)
+    pixels = _listed(images, fill, 1)
+    places = tf.where(inside, _whole(y) * width + _whole(x), height * width)
+    return tf.gather(pixels, places, batch_dims=1)
 
 
 def _coordinates(row, height, width):
@@ -59,36 +60,33 @@ def _inside(coordinates, length):
     return (coordinates >= 0) & (coordinates < length * _ONE)
 
 
-def _take(pixels, numbers, inside):
-    """Pixels by number; the last one, which has the fill, for what is not inside."""
-    last = pixels.shape[1] - 1
-    return tf.gather(pixels, tf.where(inside, numbers, last), batch_dims=1)
-
-
-def _pixels(images, fill):
-    """The pixels of each picture as a list `[k, H · W + 1, C]`, with the fill at its end."""
+def _listed(images, fill, count):
+    """The pixels of each picture one after another, with `count` of the fill at the end."""
     height, width, channels = images.shape[1:]
     pixels = tf.reshape(images, [-1, height * width, channels])
-    return tf.pad(pixels, [[0, 0], [0, 1], [0, 0]], constant_values=fill)
+    return tf.pad(pixels, [[0, 0], [0, count], [0, 0]], constant_values=fill)
 
 
-def _between(pixels, x, y, inside, size):
-    height, width = size
+def _between(images, x, y, inside, fill):
+    """In a frame that repeats the outermost pixels, every pixel has its four neighbours."""
+    framed = tf.concat([images[:, :1], images, images[:, -1:]], axis=1)
+    framed = tf.concat([framed[:, :, :1], framed, framed[:, :, -1:]], axis=2)
+    _, height, width, channels = framed.shape
+    pixels = _listed(framed, fill, width + 2)
     left, top = _whole(x), _whole(y)
+    places = tf.where(inside, (top + 1) * width + left + 1, height * width)
     # A product with ones broadcasts three times faster here than `*` does.
-    ones = tf.ones([1, pixels.shape[-1]]) / _ONE
+    ones = tf.ones([1, channels]) / _ONE
     share_x, share_y = (
         tf.matmul(tf.cast(fixed - whole * _ONE, tf.float32)[..., None], ones)
         for fixed, whole in ((x, left), (y, top))
     )
-    columns = [tf.clip_by_value(left + right, 0, width - 1) for right in (0, 1)]
 
-    def row(below):
-        start = tf.clip_by_value(top + below, 0, height - 1) * width
+    def row(start):
         first, second = (
-            tf.cast(_take(pixels, start + column, inside), tf.float32) for column in columns
+            tf.cast(tf.gather(pixels, places + start + i, batch_dims=1), tf.float32) for i in (0, 1)
         )
         return first + (second - first) * share_x
 
-    upper, lower = row(0), row(1)
+    upper, lower = row(0), row(width)
     return tf.cast(upper + (lower - upper) * share_y, tf.uint8)

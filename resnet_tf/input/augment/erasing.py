@@ -28,7 +28,7 @@ def erasing(
         top from 0..H - height, left from 0..W - width
 
     The paper draws again where a box does not fit; here its longer side is cut to the
-    picture's, which with H = W happens to one box in a hundred. The paper's code draws r
+    picture's, which with H = W happens to four boxes in a thousand. The paper's code draws r
     uniformly, which makes most boxes tall.
 
     Args:

@@ -85,19 +85,18 @@ def mix(
         raise ValueError(f"repeats must be 1 or more, found {repeats}")
     partners, partners_targets = (_partners(x, repeats) for x in (images, targets))
     if cutmix_alpha:
-        cut, share = _cut(images, noise, cutmix_alpha)
-    if not mixup_alpha:
-        images = _pasted(images, images, partners, cut)
-    else:
+        cut, outside = _cut(images, noise, cutmix_alpha)
+    if mixup_alpha:
         images, partners = (tf.cast(x, tf.float32) for x in (images, partners))
         own = beta(noise, _MIXUP, mixup_alpha, mixup_alpha)
         mixed = partners + own[:, None, None, None] * (images - partners)
-        if cutmix_alpha:
-            pasted = noise.coin(_COIN)
-            mixed = only(pasted, _pasted, mixed, images, partners, cut)
-            own = tf.where(pasted, share, own)
-        images, share = mixed, own
-    return images, partners_targets + share[:, None] * (targets - partners_targets)
+    if mixup_alpha and cutmix_alpha:
+        chosen = noise.coin(_COIN)
+        mixed = only(chosen, lambda _, *args: _pasted(*args), mixed, images, partners, cut)
+        own = tf.where(chosen, outside, own)
+    elif cutmix_alpha:
+        mixed, own = _pasted(images, partners, cut), outside
+    return mixed, partners_targets + own[:, None] * (targets - partners_targets)
 
 
 def _partners(values, repeats):
@@ -110,7 +109,7 @@ def _partners(values, repeats):
     return tf.ensure_shape(swapped, values.shape)
 
 
-def _pasted(_, images, partners, cut):
+def _pasted(images, partners, cut):
     return tf.where(cut, partners, images)
 
 
