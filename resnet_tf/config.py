@@ -261,6 +261,22 @@ class Config:
             raise bad_flag("epochs", "must give fewer steps", f"{steps:.3g} steps")
         return max(1, steps)
 
+    def in_steps(self, name: str, text: str, records: int) -> int:
+        """The duration that the text of field `name` gives, in steps.
+
+        Raises:
+          UserError: 64 where it is not one.
+        """
+        try:
+            return durations.to_steps(
+                text,
+                batch_size=self.batch_size,
+                records=records,
+                total_steps=self.total_steps(records),
+            )
+        except ValueError as error:
+            raise bad_flag(name, str(error)) from error
+
     def changes(self, other: "Config") -> dict[str, tuple[Any, Any]]:
         """Fields that make it another run and that differ: (self's, other's).
 

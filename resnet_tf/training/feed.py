@@ -1,7 +1,6 @@
 """The pictures that a run trains on: which, in which order, at which size, changed how."""
 
 import dataclasses
-from collections.abc import Callable
 
 import tensorflow as tf
 
@@ -22,7 +21,6 @@ class Feed:
       strategy: whose replicas are fed.
       manifest: of the data set.
       pictures: size and normalisation at the end of the run.
-      to_steps: from the name of a flag and a duration in its text to steps.
 
     Attributes:
       records: number of records in the training split.
@@ -39,13 +37,12 @@ class Feed:
         strategy: tf.distribute.Strategy,
         manifest: input.Manifest,
         pictures: Preprocessing,
-        to_steps: Callable[[str, str], int],
     ):
         self._config, self._strategy, self._manifest = config, strategy, manifest
         self._pictures = pictures
         shards = [shard.records for shard in manifest.shards(config.train_split)]
         self.records = sum(shards)
-        self.resizes = _resizes(config, to_steps)
+        self.resizes = _resizes(config, self.records)
         self._augmentation = _augmentation(config, pictures, strategy.num_replicas_in_sync)
         self._order = input.Order(tuple(shards), config.seed, config.shuffle_window, config.repeats)
         limit = config.bad_records_limit if config.bad_records == "skip" else 0
@@ -158,8 +155,9 @@ def _augmentation(config: Config, pictures: Preprocessing, replicas: int) -> inp
     return input.Augmentation(**{name: getattr(config, name) for name in names}, fill=pictures.mean)
 
 
-def _resizes(config: Config, to_steps: Callable[[str, str], int]) -> tuple[int, ...]:
-    steps = [to_steps("resolution_boundaries", text) for text in config.resolution_boundaries]
+def _resizes(config: Config, records: int) -> tuple[int, ...]:
+    name = "resolution_boundaries"
+    steps = [config.in_steps(name, text, records) for text in config.resolution_boundaries]
     if steps != sorted(set(steps)) or (steps and steps[0] < 1):
-        raise bad_flag("resolution_boundaries", "must be above 0 and ascend", steps)
+        raise bad_flag(name, "must be above 0 and ascend", steps)
     return tuple(steps)

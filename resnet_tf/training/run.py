@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from resnet_tf import checkpoint, durations, input, models, runtime
+from resnet_tf import checkpoint, input, models, runtime
 from resnet_tf.checkpoint import Commit
 from resnet_tf.config import Config, bad_flag
 from resnet_tf.distribution import describe_devices
@@ -77,8 +77,7 @@ def build(config: Config, strategy: tf.distribute.Strategy, manifest: input.Mani
     pictures, held_out_pictures = pictures_of(config, manifest)
     records = manifest.records(config.train_split)
     total_steps = config.total_steps(records)
-    to_steps = functools.partial(_to_steps, config, records, total_steps)
-    schedule = _schedule(config, to_steps, total_steps)
+    schedule = _schedule(config, records, total_steps)
     with strategy.scope():
         model = models.create_as_told(config.model, **_model_options(config, manifest))
         _refuse_small(config, pictures, model)
@@ -86,7 +85,7 @@ def build(config: Config, strategy: tf.distribute.Strategy, manifest: input.Mani
         step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
     state = TrainingState(model, optimizer, step)
     preprocess = functools.partial(input.normalize, mean=pictures.mean, std=pictures.std)
-    feed = Feed(config, strategy, manifest, pictures, to_steps)
+    feed = Feed(config, strategy, manifest, pictures)
     held_out = input.choose_reader(
         manifest,
         config.eval_split,
@@ -133,26 +132,14 @@ def _optimizer(config: Config, model: models.Classifier) -> Optimizer:
     )
 
 
-def _to_steps(config: Config, records: int, total_steps: int, name: str, text: str) -> int:
-    """The duration that the text of flag `name` gives, in steps."""
-    try:
-        return durations.to_steps(
-            text, batch_size=config.batch_size, records=records, total_steps=total_steps
-        )
-    except ValueError as error:
-        raise bad_flag(name, str(error)) from error
-
-
-def _schedule(
-    config: Config, to_steps: Callable[[str, str], int], total_steps: int
-) -> schedules.Schedule:
-    warmup, rate = to_steps("warmup", config.warmup), config.learning_rate
+def _schedule(config: Config, records: int, total_steps: int) -> schedules.Schedule:
+    warmup, rate = config.in_steps("warmup", config.warmup, records), config.learning_rate
     if config.schedule == "constant":
         main = schedules.constant(rate)
     elif config.schedule == "cosine":
         main = schedules.cosine(rate, warmup, total_steps)
     else:
-        boundaries = [to_steps("boundaries", text) for text in config.boundaries]
+        boundaries = [config.in_steps("boundaries", text, records) for text in config.boundaries]
         try:
             main = schedules.piecewise(rate, boundaries, config.factors)
         except ValueError as error:
