@@ -18,7 +18,7 @@ dropped):
          EX6_NET/Logits/Logits/…                        head
 
 and our own names. PyTorch's kernels `[out, in, h, w]` become `[h, w, in, out]`, its dense kernels
-are transposed. What only training needs (batch counters, slots, step) is left out, and said.
+are transposed. Counters, optimizer slots and averages of weights are left out, and said.
 """
 
 import dataclasses
@@ -66,7 +66,7 @@ _SLIM_LEAVES = {
     "BatchNorm/moving_mean": "norm/moving_mean",
     "BatchNorm/moving_variance": "norm/moving_variance",
 }
-# What only training needs, in PyTorch, in TF1 and in ours.
+# Counters, optimizer slots and averages of weights, in PyTorch, in TF1 and in ours.
 _LEFT_OUT = re.compile(
     r"(.*\.)?num_batches_tracked|(.*/)?global_step|(.*/)?beta[12]_power(_\d+)?"
     r"|.*/(Momentum|Adam|Adam_1|RMSProp|RMSProp_1|ExponentialMovingAverage)"
@@ -82,7 +82,7 @@ class Translation:
       tensors: float32, in our layout, by our name.
       origin: the name in the file by our name.
       unknown: shape by name in the file, where no rule applies.
-      left_out: names in the file that only training needs.
+      left_out: names in the file of counters, optimizer slots and averages of weights.
     """
 
     tensors: dict[str, np.ndarray]

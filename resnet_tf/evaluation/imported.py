@@ -118,7 +118,7 @@ def _usual_preprocessing(model: str) -> Preprocessing:
     try:
         return models.usual_preprocessing(model)
     except ValueError as error:
-        raise bad_flag("model", "must be a network's name", error) from error
+        raise UserError(errors.BAD_FLAGS, error, "--model", "give one of its names") from error
 
 
 def _pictures(

@@ -1,5 +1,6 @@
 """What a network is made of, layer by layer, read off its traced graph."""
 
+import collections
 import dataclasses
 import math
 
@@ -49,15 +50,17 @@ def summarize(model: Classifier, height: int, width: int) -> list[Layer]:
     graph = tf.function(lambda x: model(x, training=False)).get_concrete_function(images).graph
     variables = named_variables(model)
     read = _variables_read(graph, variables)
+    shapes_of = collections.defaultdict(dict)
+    for name, variable in variables.items():
+        path, _, own = name.rpartition("/")
+        shapes_of[path][own] = tuple(variable.shape)
     layers = []
     for operation in graph.get_operations():
         names = [read[tensor.name] for tensor in operation.inputs if tensor.name in read]
         output = tuple(operation.outputs[0].shape[1:]) if operation.outputs else ()
         if operation.type in _WITH_VARIABLES and names:
             path = names[0].rpartition("/")[0]
-            own = {n: v for n, v in variables.items() if n.rpartition("/")[0] == path}
-            shapes = {n.rpartition("/")[2]: tuple(v.shape) for n, v in own.items()}
-            layers.append(Layer(path, output, shapes, _macs(output, shapes)))
+            layers.append(Layer(path, output, shapes_of[path], _macs(output, shapes_of[path])))
         elif operation.type in _POOLS:
             layers.append(Layer(_POOLS[operation.type], output, {}, 0))
     return layers
