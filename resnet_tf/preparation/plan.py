@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import itertools
 import json
+import math
 
 import numpy as np
 
@@ -78,14 +79,14 @@ def make(listing: Listing, seed: int, recode: Recode | None, skip_bad: bool) -> 
 def _cut(split: str, pictures: list[Picture], pixels: int) -> list[PlannedShard]:
     """Shards of about SHARD_BYTES, of as many pictures each as can be."""
     total = len(pictures)
-    number = max(1, round(sum(picture.size for picture in pictures) / SHARD_BYTES))
+    number = max(1, min(total, round(sum(picture.size for picture in pictures) / SHARD_BYTES)))
     bounds = [i * total // number for i in range(number + 1)]
     return [
         PlannedShard(
             f"{split}-{i:05d}-of-{number:05d}.tfrecord",
             split,
             tuple(pictures[first:last]),
-            pixels * (last - first) // max(1, total),
+            math.ceil(pixels * (last - first) / total),
         )
         for i, (first, last) in enumerate(itertools.pairwise(bounds))
     ]

@@ -12,6 +12,7 @@ import json
 import os
 import pathlib
 import shutil
+import threading
 from collections.abc import Iterator
 
 from resnet_tf import errors
@@ -28,6 +29,7 @@ class Staging:
         self.directory = directory
         self.data = directory / "data"
         self._finished = directory / "finished.jsonl"
+        self._noting = threading.Lock()
 
     def recover(self) -> dict[str, dict]:
         """Notes of the shards that are whole, by file; anything else that lies here goes."""
@@ -51,7 +53,7 @@ class Staging:
 
     def note(self, line: dict) -> None:
         """Keeps the note of a shard that is whole and on the disk."""
-        with open(self._finished, "a", encoding="utf-8") as file:
+        with self._noting, open(self._finished, "a", encoding="utf-8") as file:
             file.write("\n" + json.dumps(line))  # behind a line that a kill cut short
             file.flush()
             os.fsync(file.fileno())

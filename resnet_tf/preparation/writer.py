@@ -117,12 +117,10 @@ def _shards(place: staging.Staging, planned: plan.Plan, task: Task, workers: int
     rest = plan.Plan(tuple(missing), planned.measured_split, planned.fingerprint)
     task.progress.start(rest.pictures, rest.size)
     with concurrent.futures.ThreadPoolExecutor(max(1, min(workers, len(missing)))) as pool:
-        running = {pool.submit(shard.write, place.data, one, task): one for one in missing}
+        running = {pool.submit(_shard, place, one, task): one for one in missing}
         try:
             for future in concurrent.futures.as_completed(running):
-                made = done[running[future].file] = future.result()
-                if made.shard is not None:
-                    place.note(made.to_json())
+                done[running[future].file] = future.result()
         except BaseException:
             task.stop.set()
             pool.shutdown(cancel_futures=True)
@@ -132,6 +130,13 @@ def _shards(place: staging.Staging, planned: plan.Plan, task: Task, workers: int
     if bad and not task.skip_bad:
         raise examination.refusal(bad, planned.pictures)
     return written
+
+
+def _shard(place: staging.Staging, planned: plan.PlannedShard, task: Task) -> Written:
+    made = shard.write(place.data, planned, task)
+    if made.shard is not None:
+        place.note(made.to_json())
+    return made
 
 
 def _bad(written: Sequence[Written]) -> list[examination.Unusable]:

@@ -124,7 +124,7 @@ def test_bad_picture_is_one_line_and_leaves_nothing(tmp_path):
 
 def scan_refused(source, code, *texts, fraction=None):
     with pytest.raises(UserError) as caught:
-        folder.scan(source, fraction, 0)
+        folder.listing(source, fraction=fraction, seed=0)
     assert caught.value.code == code
     for text in texts:
         assert text in str(caught.value)
@@ -138,8 +138,9 @@ def test_classes_and_files_are_in_natural_order(tmp_path):
     draw_classes(tmp_path / "train", **{"10": 1, "2": 1, "1": 1, "class10": 1, "class9": 1})
     for i in (10, 9, 100):
         draw(tmp_path / "train" / "1" / f"img{i}.png")
-    classes, splits = folder.scan(tmp_path, None, 0)
-    assert classes == ["1", "2", "10", "class9", "class10"]
+    listing = folder.listing(tmp_path)
+    classes, splits = listing.classes, listing.splits
+    assert classes == ("1", "2", "10", "class9", "class10")
     of_first = [picture for picture in splits["train"] if picture.label == 0]
     assert files(of_first) == ["1/0.png", "1/img9.png", "1/img10.png", "1/img100.png"]
 
@@ -155,7 +156,7 @@ def test_order_is_the_same_on_every_disk_where_numbers_are_equal():
 def test_validation_folders(tmp_path, name, split):
     draw_classes(tmp_path / "train", a=2)
     draw_classes(tmp_path / name, a=1)
-    _, splits = folder.scan(tmp_path, None, 0)
+    splits = folder.listing(tmp_path).splits
     assert {key: len(value) for key, value in splits.items()} == {"train": 2, split: 1}
 
 
@@ -175,7 +176,7 @@ def test_pictures_know_their_bytes_label_and_name(tmp_path):
     draw_classes(tmp_path / "train", a=1, b=1)
     draw(tmp_path / "train" / "b" / "deeper" / "x.PNG")
     (tmp_path / "train" / "b" / "notes.txt").write_text("no picture")
-    _, splits = folder.scan(tmp_path, None, 0)
+    splits = folder.listing(tmp_path).splits
     assert files(splits["train"]) == ["a/0.png", "b/0.png", "b/deeper/x.PNG"]
     assert [picture.label for picture in splits["train"]] == [0, 1, 1]
     for picture in splits["train"]:
@@ -187,12 +188,12 @@ def test_pictures_know_their_bytes_label_and_name(tmp_path):
 @pytest.mark.parametrize("ending", ["jpg", "jpeg", "png", "JPG", "JPEG", "PNG"])
 def test_endings(tmp_path, ending):
     draw(tmp_path / "train" / "a" / f"x.{ending}")
-    assert len(folder.scan(tmp_path, None, 0)[1]["train"]) == 1
+    assert len(folder.listing(tmp_path).splits["train"]) == 1
 
 
 def test_hidden_folders_are_no_classes(tmp_path):
     draw_classes(tmp_path / "train", **{"a": 1, ".thumbnails": 1})
-    assert folder.scan(tmp_path, None, 0)[0] == ["a"]
+    assert folder.listing(tmp_path).classes == ("a",)
 
 
 @pytest.mark.parametrize(
@@ -201,7 +202,7 @@ def test_hidden_folders_are_no_classes(tmp_path):
 )
 def test_share_of_each_class_is_rounded_and_at_least_one(tmp_path, count, fraction, expected):
     draw_classes(tmp_path, a=count, b=count)
-    _, splits = folder.scan(tmp_path, fraction, 0)
+    splits = folder.listing(tmp_path, fraction=fraction).splits
     test = [picture.label for picture in splits["test"]]
     assert [test.count(label) for label in (0, 1)] == [expected] * 2
     everything = files(splits["train"]) + files(splits["test"])
@@ -210,7 +211,10 @@ def test_share_of_each_class_is_rounded_and_at_least_one(tmp_path, count, fracti
 
 def test_split_depends_on_the_seed_alone(tmp_path):
     draw_classes(tmp_path, a=30, b=30)
-    chosen = [files(folder.scan(tmp_path, 0.5, seed)[1]["test"]) for seed in (0, 0, 1)]
+    chosen = [
+        files(folder.listing(tmp_path, fraction=0.5, seed=seed).splits["test"])
+        for seed in (0, 0, 1)
+    ]
     assert chosen[0] == chosen[1]
     assert chosen[0] != chosen[2]
 
@@ -247,9 +251,20 @@ def test_fraction_for_a_folder_with_splits(tmp_path):
     scan_refused(tmp_path, 64, text, fraction=0.5)
 
 
-def test_splits_without_train(tmp_path):
-    draw_classes(tmp_path / "test", a=1)
-    scan_refused(tmp_path, 65, "there is test but no train folder", str(tmp_path))
+@pytest.mark.parametrize(("name", "split"), [("test", "test"), ("val", "validation")])
+def test_splits_without_train_are_for_evaluation(tmp_path, name, split):
+    draw_classes(tmp_path / name, b=1, a=2)
+    listing = folder.listing(tmp_path)
+    assert listing.classes == ("a", "b")
+    assert files(listing.splits[split]) == ["a/0.png", "a/1.png", "b/0.png"]
+
+
+def test_splits_without_train_share_their_classes(tmp_path):
+    draw_classes(tmp_path / "test", c10=1, c2=1)
+    draw_classes(tmp_path / "val", c3=1)
+    listing = folder.listing(tmp_path)
+    assert listing.classes == ("c2", "c3", "c10")
+    assert [picture.label for picture in listing.splits["validation"]] == [1]
 
 
 def test_train_without_classes(tmp_path):
