@@ -9,7 +9,7 @@ from resnet_tf.preparation.picture import Picture
 
 _PICTURE_FORMATS = {"HEIC", "AVIF", "WebP", "GIF", "BMP", "TIFF", "JPEG XL", "JPEG 2000", "SVG"}
 _COPY_AGAIN = "copy it again from where it came"
-_SKIP = "leave out with --bad_pictures=skip"
+_SKIP = "out with --bad_pictures=skip"
 _MOST_NAMES = 5
 
 # What is taken although it is odd: what is said of one picture, and of several.
@@ -110,13 +110,16 @@ def refusal(bad: Sequence[Unusable], total: int) -> UserError:
     if len(bad) == 1:
         one = bad[0]
         return UserError(
-            errors.BAD_DATA, f"the picture {one.reason}", one.filename, f"{one.remedy}, or {_SKIP}"
+            errors.BAD_DATA,
+            f"the picture {one.reason}",
+            one.filename,
+            f"{one.remedy}, or leave it {_SKIP}",
         )
     return UserError(
         errors.BAD_DATA,
         f"{len(bad):,} of {total:,} pictures cannot be used",
         "see the list",
-        f"mend them, or {_SKIP}",
+        f"mend them, or leave them {_SKIP}",
         details=listed(bad),
     )
 

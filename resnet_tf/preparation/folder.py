@@ -56,9 +56,12 @@ def _classes_and_splits(source, fraction, seed, passed_over):
         if fraction is not None:
             raise bad_flag("split_fraction", f"is not for a folder with {', '.join(splits)}")
         return _read_splits(splits, passed_over)
-    if fraction is None or not 0 < fraction < 1:
-        raise bad_flag("split_fraction", "must be above 0 and below 1", fraction)
     classes = [folder.name for folder in _folders(source)]
+    if fraction is None and classes:
+        why = f"such as 0.2, as {some(classes)} are classes and there is no train folder"
+        raise bad_flag("split_fraction", f"must be above 0 and below 1, {why}")
+    if fraction is not None and not 0 < fraction < 1:
+        raise bad_flag("split_fraction", "must be above 0 and below 1", fraction)
     pictures = _read_classes(source, classes, passed_over)
     test = _choose(pictures, fraction, seed)
     return classes, {

@@ -50,7 +50,7 @@ def test_other_formats_are_told_by_their_bytes(tmp_path, encoded, what_to_do):
     splits = {"train": [*pictures(3), raw(encoded, "holiday.jpg")]}
     error = refused(65, tmp_path / "out", "neither JPEG nor PNG", what_to_do, splits=splits)
     assert "| holiday.jpg |" in str(error)
-    assert "or leave out with --bad_pictures=skip" in str(error)
+    assert "or leave it out with --bad_pictures=skip" in str(error)
 
 
 @pytest.mark.parametrize(
