@@ -108,13 +108,8 @@ def some(names: Sequence[str]) -> str:
 def refusal(bad: Sequence[Unusable], total: int) -> UserError:
     """One error for all bad pictures; `total` counts them with the good ones."""
     if len(bad) == 1:
-        one = bad[0]
-        return UserError(
-            errors.BAD_DATA,
-            f"the picture {one.reason}",
-            one.filename,
-            f"{one.remedy}, or leave it {_SKIP}",
-        )
+        one, remedy = bad[0], f"{bad[0].remedy}, or leave it {_SKIP}"
+        return UserError(errors.BAD_DATA, f"the picture {one.reason}", one.filename, remedy)
     return UserError(
         errors.BAD_DATA,
         f"{len(bad):,} of {total:,} pictures cannot be used",
