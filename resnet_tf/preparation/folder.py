@@ -36,14 +36,26 @@ def listing(source: pathlib.Path, *, fraction: float | None = None, seed: int = 
     """
     if not source.is_dir():
         raise UserError(errors.MISSING_INPUT, "no such folder", source, "give --input")
-    passed_over: list[str] = []
-    classes, splits = _classes_and_splits(source, fraction, seed, passed_over)
+    roots = _split_folders(source)
+    passed_over = _files_in(source)
+    if roots:
+        if fraction is not None:
+            raise bad_flag("split_fraction", f"is not for a folder with {', '.join(roots)}")
+        classes, splits = _read_splits(roots, passed_over)
+    else:
+        classes, splits = _set_apart(source, fraction, seed, passed_over)
     return Listing(
-        source.resolve().name, "not stated", tuple(classes), splits, _remarks(passed_over)
+        source.resolve().name,
+        "not stated",
+        tuple(classes),
+        splits,
+        _remarks(passed_over),
+        {split: folder.name for split, folder in roots.items()},
     )
 
 
-def _classes_and_splits(source, fraction, seed, passed_over):
+def _split_folders(source: pathlib.Path) -> dict[str, pathlib.Path]:
+    """Folders by split; none where the source holds class folders."""
     folders = [d for d in _folders(source) if d.name in _SPLITS]
     splits = {_SPLITS[d.name]: d for d in folders}
     if len(splits) < len(folders):
@@ -51,18 +63,18 @@ def _classes_and_splits(source, fraction, seed, passed_over):
     strange = [d.name for d in _folders(source) if d.name not in _SPLITS]
     if splits and strange:
         raise _bad(source, f"beside {', '.join(splits)} there is {', '.join(strange[:3])}")
-    passed_over += _files_in(source)
-    if splits:
-        if fraction is not None:
-            raise bad_flag("split_fraction", f"is not for a folder with {', '.join(splits)}")
-        return _read_splits(splits, passed_over)
+    return splits
+
+
+def _set_apart(source, fraction, seed, passed_over):
+    """Classes and splits of class folders, of which a fraction becomes "test"."""
     classes = [folder.name for folder in _folders(source)]
     if fraction is None and classes:
         why = f"such as 0.2, as {some(classes)} are classes and there is no train folder"
         raise bad_flag("split_fraction", f"must be above 0 and below 1, {why}")
     if fraction is not None and not 0 < fraction < 1:
         raise bad_flag("split_fraction", "must be above 0 and below 1", fraction)
-    pictures = _read_classes(source, classes, passed_over)
+    pictures = _read_classes(source, source, classes, passed_over)
     test = _choose(pictures, fraction, seed)
     return classes, {
         "train": [p for i, p in enumerate(pictures) if i not in test],
@@ -80,17 +92,21 @@ def _read_splits(splits: dict[str, pathlib.Path], passed_over: list[str]):
         strange = [f.name for f in _folders(folder) if f.name not in classes]
         if strange:
             raise _bad(folder, f"class {strange[0]!r} is not in train")
-        passed_over += _files_in(folder)
+        passed_over += [f"{folder.name}/{name}" for name in _files_in(folder)]
     return classes, {
         split: _read_classes(
-            folder, classes, passed_over, may_lack=split != "train" and len(splits) > 1
+            folder, folder.parent, classes, passed_over, split != "train" and len(splits) > 1
         )
         for split, folder in splits.items()
     }
 
 
 def _read_classes(
-    root: pathlib.Path, classes: list[str], passed_over: list[str], may_lack: bool = False
+    root: pathlib.Path,
+    source: pathlib.Path,
+    classes: list[str],
+    passed_over: list[str],
+    may_lack: bool = False,
 ) -> list[Picture]:
     if not classes:
         raise _bad(root, "there are no class folders")
@@ -106,7 +122,7 @@ def _read_classes(
                 root / name,
                 "the class has no .jpg, .jpeg or .png files" + (f", but {there}" if there else ""),
             )
-        passed_over += [os.path.relpath(path, root) for path in others]
+        passed_over += [os.path.relpath(path, source) for path in others]
         pictures += [_picture(path, root, label) for path in found]
     if not pictures:
         raise _bad(root, "there are no pictures")

@@ -34,6 +34,8 @@ class Listing:
       classes: names by label.
       splits: pictures by split.
       remarks: lines that the user should read once, such as what was passed over.
+      roots: by split, the folder that its file names start from, as messages should show it;
+        none where the names say enough.
     """
 
     name: str
@@ -41,3 +43,4 @@ class Listing:
     classes: tuple[str, ...]
     splits: dict[str, Sequence[Picture]]
     remarks: tuple[str, ...] = ()
+    roots: dict[str, str] = dataclasses.field(default_factory=dict)

@@ -28,12 +28,14 @@ class PlannedShard:
       pictures: in the order on disk.
       measured_pixels: pictures are decoded for mean and standard deviation until they hold so
         many pixels; 0 in splits that are not measured.
+      root: goes before file names in messages, "train/", say, or "".
     """
 
     file: str
     split: str
     pictures: tuple[Picture, ...]
     measured_pixels: int
+    root: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,12 +73,13 @@ def make(listing: Listing, seed: int, recode: Recode | None, skip_bad: bool) -> 
         order = np.random.default_rng([seed, k]).permutation(len(pictures))
         shuffled = [pictures[i] for i in order]
         pixels = MEASURED_PIXELS if split == measured else 0
-        shards += _cut(split, shuffled, pixels)
+        root = f"{listing.roots[split]}/" if split in listing.roots else ""
+        shards += _cut(split, shuffled, pixels, root)
     fingerprint = _fingerprint(listing, seed, recode, skip_bad, shards)
     return Plan(tuple(shards), measured, fingerprint)
 
 
-def _cut(split: str, pictures: list[Picture], pixels: int) -> list[PlannedShard]:
+def _cut(split: str, pictures: list[Picture], pixels: int, root: str) -> list[PlannedShard]:
     """Shards of about SHARD_BYTES, of as many pictures each as can be."""
     total = len(pictures)
     number = max(1, min(total, round(sum(picture.size for picture in pictures) / SHARD_BYTES)))
@@ -87,6 +90,7 @@ def _cut(split: str, pictures: list[Picture], pixels: int) -> list[PlannedShard]
             split,
             tuple(pictures[first:last]),
             math.ceil(pixels * (last - first) / total),
+            root,
         )
         for i, (first, last) in enumerate(itertools.pairwise(bounds))
     ]

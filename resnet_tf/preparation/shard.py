@@ -95,7 +95,7 @@ def write(directory: pathlib.Path, planned: PlannedShard, task: Task) -> Written
             try:
                 record = _record(picture, planned, task, written)
             except Unusable as bad:
-                written.bad.append(bad)
+                written.bad.append(Unusable(planned.root + bad.filename, bad.reason, bad.remedy))
                 if not task.skip_bad:
                     task.spoilt.set()
             else:
@@ -127,7 +127,7 @@ def _record(picture: Picture, planned: PlannedShard, task: Task, written: Writte
         raise examination.undecodable(picture) from error
     statistics.look(header.height, header.width, header.channels)
     for kind in odd:
-        written.odd.setdefault(kind, []).append(picture.filename)
+        written.odd.setdefault(kind, []).append(planned.root + picture.filename)
     name, size = task.classes[picture.label], (header.height, header.width)
     return records.encode(encoded, picture.label, name, picture.filename, *size)
 

@@ -365,14 +365,16 @@ def test_other_files_are_passed_over_and_said(tmp_path):
         (tmp_path / name).touch()
     listing = folder.listing(tmp_path)
     assert files(listing.splits["train"]) == ["a/0.png"]
-    names = "readme.md, index.csv, a/b.txt, a/deep/c.json"
+    names = "readme.md, train/index.csv, train/a/b.txt, train/a/deep/c.json"
     assert listing.remarks == (f"passed over: 4 files that are no pictures: {names}",)
 
 
 def test_one_file_that_is_passed_over(tmp_path):
     draw_classes(tmp_path / "train", a=1)
     (tmp_path / "train" / "a" / "notes").touch()
-    assert folder.listing(tmp_path).remarks == ("passed over: 1 file that is no picture: a/notes",)
+    assert folder.listing(tmp_path).remarks == (
+        "passed over: 1 file that is no picture: train/a/notes",
+    )
 
 
 def test_many_files_that_are_passed_over_are_counted(tmp_path):

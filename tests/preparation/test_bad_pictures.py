@@ -17,7 +17,8 @@ from made_pictures import (
     write,
 )
 
-from resnet_tf.preparation import plan
+from resnet_tf.errors import UserError
+from resnet_tf.preparation import Listing, plan, write_dataset
 
 import tensorflow as tf  # isort: skip
 
@@ -89,6 +90,18 @@ def test_all_bad_pictures_are_named_at_once(tmp_path, monkeypatch, workers):
     assert "it is GIF: convert it to JPEG" in rows[1]
     assert "it is cut off" in rows[2]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_names_start_from_the_folder_of_their_split(tmp_path):
+    bad, odd = raw(b"hello", "a/1.jpg"), raw(turned_jpeg(), "a/2.jpg")
+    splits, heard = {"train": [*pictures(3), bad], "validation": [odd]}, Heard()
+    listing = Listing(
+        "made", "CC0", ("a", "b", "c"), splits, roots={"train": "train", "validation": "val"}
+    )
+    with pytest.raises(UserError, match=r" \| train/a/1\.jpg \| "):
+        write_dataset(tmp_path / "out", listing)
+    write_dataset(tmp_path / "out", listing, skip_bad=True, progress=heard)
+    assert "1 picture is turned by EXIF, which is ignored: val/a/2.jpg" in heard.lines
 
 
 def test_a_long_list_is_counted(tmp_path):
