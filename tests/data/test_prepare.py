@@ -372,9 +372,8 @@ def test_other_files_are_passed_over_and_said(tmp_path):
 def test_one_file_that_is_passed_over(tmp_path):
     draw_classes(tmp_path / "train", a=1)
     (tmp_path / "train" / "a" / "notes").touch()
-    assert folder.listing(tmp_path).remarks == (
-        "passed over: 1 file that is no picture: train/a/notes",
-    )
+    (line,) = folder.listing(tmp_path).remarks
+    assert line == "passed over: 1 file that is no picture: train/a/notes"
 
 
 def test_many_files_that_are_passed_over_are_counted(tmp_path):
@@ -382,9 +381,8 @@ def test_many_files_that_are_passed_over_are_counted(tmp_path):
     for i in range(1, 9):
         (tmp_path / "train" / "a" / f"{i}.xml").touch()
     (line,) = folder.listing(tmp_path).remarks
-    assert line.endswith(
-        "8 files that are no pictures: a/1.xml, a/2.xml, a/3.xml, a/4.xml, a/5.xml and 3 more"
-    )
+    shown = ", ".join(f"train/a/{i}.xml" for i in range(1, 6))
+    assert line == f"passed over: 8 files that are no pictures: {shown} and 3 more"
 
 
 def test_a_class_of_other_pictures_says_what_is_there(tmp_path):
