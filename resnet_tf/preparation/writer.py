@@ -85,7 +85,7 @@ def write_dataset(
             raise
         finally:
             progress.close()
-    _remark(planned, written, progress)
+    _remark(planned, written, task)
     return Manifest.load(output)
 
 
@@ -164,12 +164,22 @@ def _manifest(
     )
 
 
-def _remark(planned: plan.Plan, written: Sequence[Written], progress: Progress) -> None:
+def _emptied(planned: plan.Plan, bad: set[str]) -> set[int]:
+    """Labels that have pictures in the measured split, all of them bad."""
+    shards = [one for one in planned.shards if one.split == planned.measured_split]
+    pictures = [(one.root + p.filename, p.label) for one in shards for p in one.pictures]
+    return {label for _, label in pictures} - {label for name, label in pictures if name not in bad}
+
+
+def _remark(planned: plan.Plan, written: Sequence[Written], task: Task) -> None:
     """Says what was left out, what is odd, and what mean and deviation are taken over."""
-    bad = _bad(written)
+    bad, progress = _bad(written), task.progress
     if bad:
         progress.say(f"left out: {len(bad):,} of {planned.pictures:,} pictures")
         progress.say(examination.listed(bad))
+        for label in sorted(_emptied(planned, {one.filename for one in bad})):
+            name = task.classes[label]
+            progress.say(f"nothing is left of the class {name!r} in {planned.measured_split!r}")
     for kind in sorted({kind for made in written for kind in made.odd}):
         names = sorted(name for made in written for name in made.odd.get(kind, ()))
         progress.say(examination.remark(kind, names))

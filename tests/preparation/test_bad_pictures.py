@@ -124,6 +124,14 @@ def test_bad_pictures_are_left_out_and_said(tmp_path):
     assert any("bad/1.jpg" in line and "bad/2.png" in line for line in heard.lines)
 
 
+def test_a_class_of_which_nothing_is_left_is_said(tmp_path):
+    heard = Heard()
+    splits = {"train": [picture(noise(0)), raw(b"hello", "b/1.jpg", label=1)]}
+    write(tmp_path / "out", splits, skip_bad=True, progress=heard)
+    assert "nothing is left of the class 'b' in 'train'" in heard.lines
+    assert not any("class 'a'" in line or "class 'c'" in line for line in heard.lines)
+
+
 def test_a_split_of_bad_pictures_is_refused(tmp_path):
     splits = {"train": pictures(3), "test": [raw(b"hello")]}
     text = "the split 'test' has no records"

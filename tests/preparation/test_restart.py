@@ -11,7 +11,7 @@ import sys
 import textwrap
 
 import pytest
-from made_pictures import Heard, pictures, refused
+from made_pictures import Heard, pictures, raw, refused, turned_jpeg
 
 from resnet_tf.preparation import Listing, Progress, plan, write_dataset
 from resnet_tf.preparation import staging as staging_module
@@ -125,6 +125,22 @@ def test_interrupted_it_goes_on(tmp_path, undisturbed, workers):
     write_dataset(tmp_path / "out", listing())
     assert content(tmp_path / "out") == undisturbed
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_what_was_said_of_finished_shards_is_said_again(tmp_path):
+    made, heard = listing(), Heard()
+    splits = {
+        "train": [*made.splits["train"], *(raw(b"hello", f"bad{i}.jpg") for i in range(5))],
+        "test": [raw(turned_jpeg(), "odd.jpg")],
+    }
+    made = dataclasses.replace(made, splits=splits)
+    with pytest.raises(KeyboardInterrupt):
+        write_dataset(tmp_path / "out", made, skip_bad=True, workers=1, progress=Interrupting(26))
+    write_dataset(tmp_path / "out", made, skip_bad=True, progress=heard)
+    assert heard.lines[0] == "going on: 5 of 6 shards are there"
+    assert "left out: 5 of 26 pictures" in heard.lines
+    assert all(f"bad{i}.jpg" in "".join(heard.lines) for i in range(5))
+    assert "1 picture is turned by EXIF, which is ignored: odd.jpg" in heard.lines
 
 
 def test_an_interruption_says_what_stays(tmp_path):
