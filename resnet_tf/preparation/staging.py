@@ -20,6 +20,7 @@ from resnet_tf.errors import UserError
 from resnet_tf.files import make_directory, sha256_of, sync
 
 _NAME = ".tmp-"
+_TO_GO_ON_AFTER = (errors.INTERRUPTED, errors.IO_ERROR)
 
 
 class Staging:
@@ -63,8 +64,9 @@ class Staging:
         return any(True for _ in self._lines())
 
     def publish(self, output: pathlib.Path) -> None:
-        """Gives the data their final name."""
+        """Gives the data their final name; 73 where something has got it by now."""
         sync(self.data)
+        refuse_existing(output)
         os.replace(self.data, output)
         sync(output.parent)
 
@@ -73,8 +75,8 @@ class Staging:
 def opened(output: pathlib.Path, fingerprint: str) -> Iterator[Staging]:
     """The staging directory of an output, locked while the block runs.
 
-    It stays where the block is interrupted and shards are finished; else it goes, after
-    success as after an error, and so do parents that were made for it and are empty.
+    It stays where shards are finished and the block is interrupted or the disk fails; else it
+    goes, after success as after an error, and so do empty parents that were made for it.
 
     Raises:
       UserError: 73 where it cannot be made, or another process is at work in it.
@@ -95,8 +97,9 @@ def opened(output: pathlib.Path, fingerprint: str) -> Iterator[Staging]:
     try:
         refuse_existing(output)  # by now, another process may have made it
         yield staging
-    except KeyboardInterrupt:
-        keep = staging.has_finished_shards()
+    except (KeyboardInterrupt, UserError) as error:
+        worth_keeping = getattr(error, "code", errors.INTERRUPTED) in _TO_GO_ON_AFTER
+        keep = worth_keeping and staging.has_finished_shards()
         raise
     finally:
         if not keep:

@@ -39,8 +39,8 @@ def write_dataset(
     many. The header of every picture is looked at; only those that are measured or recoded
     are decoded.
 
-    Killed or interrupted in the middle, the same call goes on after the shards that are
-    finished.
+    Killed, interrupted, or stopped by a full disk in the middle, the same call goes on after
+    the shards that are finished.
 
     Args:
       output: directory to make; must not exist.
@@ -55,7 +55,7 @@ def write_dataset(
     Raises:
       UserError: 73 where `output` exists, cannot be made, or is being made; 65 for pictures
         that cannot be used, all named at once; 74 where the disk is too small or fails.
-        Nothing is left behind.
+        Nothing is left behind but, where the disk failed, shards that were finished.
     """
     output, progress = pathlib.Path(output), progress or Progress()
     staging.refuse_existing(output)
@@ -73,6 +73,7 @@ def write_dataset(
             manifest.save()
             place.publish(output)
         except (OSError, tf.errors.OpError) as error:
+            _say_what_is_kept(place, progress)
             raise UserError(
                 errors.IO_ERROR,
                 f"writing failed: {error}",
@@ -80,13 +81,17 @@ def write_dataset(
                 "free some space and start again",
             ) from error
         except KeyboardInterrupt:
-            if place.has_finished_shards():
-                progress.say(f"the same command goes on from what is in {place.directory}")
+            _say_what_is_kept(place, progress)
             raise
         finally:
             progress.close()
     _remark(planned, written, task)
     return Manifest.load(output)
+
+
+def _say_what_is_kept(place: staging.Staging, progress: Progress) -> None:
+    if place.has_finished_shards():
+        progress.say(f"the same command goes on from what is in {place.directory}")
 
 
 def _refuse_unwritable(listing: Listing) -> None:

@@ -13,6 +13,7 @@ import textwrap
 import pytest
 from made_pictures import Heard, pictures, raw, refused, turned_jpeg
 
+from resnet_tf.errors import UserError
 from resnet_tf.preparation import Listing, Progress, plan, write_dataset
 from resnet_tf.preparation import staging as staging_module
 
@@ -160,6 +161,24 @@ def test_interrupted_before_a_shard_is_whole_nothing_stays(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_disk_that_fails_later_leaves_the_finished_shards(tmp_path, undisturbed, monkeypatch):
+    synced = []
+
+    def full(path):
+        synced.append(path)
+        if len(synced) == 3:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("resnet_tf.preparation.shard.sync", full)
+    heard = Heard()
+    with pytest.raises(UserError, match="ERROR 74: writing failed"):
+        write_dataset(tmp_path / "out", listing(), workers=1, progress=heard)
+    assert heard.lines == [f"the same command goes on from what is in {staging(tmp_path)}"]
+    write_dataset(tmp_path / "out", listing(), progress=heard)
+    assert heard.lines[1] == "going on: 2 of 6 shards are there"
+    assert content(tmp_path / "out") == undisturbed
+
+
 def test_a_note_that_was_cut_short_is_passed_over(tmp_path, undisturbed):
     interrupt(tmp_path / "out")
     notes = staging(tmp_path) / "finished.jsonl"
@@ -239,7 +258,7 @@ def test_an_output_made_meanwhile_is_kept(tmp_path):
             (tmp_path / "out").mkdir()
             (tmp_path / "out" / "dataset.json").touch()
 
-    refused(74, tmp_path / "out", "writing failed", progress=Meanwhile())
+    refused(73, tmp_path / "out", "the output exists", progress=Meanwhile())
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     assert content(tmp_path / "out") == {"dataset.json": b""}
 
