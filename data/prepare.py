@@ -110,8 +110,11 @@ def _check_flags() -> None:
                 raise bad_flag(name, f"is for --source={owner}, not for {source}")
     if _SEED.value < 0:
         raise bad_flag("seed", "must be 0 or more", _SEED.value)
-    if _WORKERS.value is not None and _WORKERS.value < 1:
-        raise bad_flag("workers", "must be 1 or more", _WORKERS.value)
+    for name in ("workers", "max_side"):
+        if _value(name) is not None and _value(name) < 1:
+            raise bad_flag(name, "must be 1 or more", _value(name))
+    if _QUALITY.value is not None and not 1 <= _QUALITY.value <= 100:
+        raise bad_flag("quality", "must be from 1 to 100", _QUALITY.value)
     if _BAD_PICTURES.value not in ("fail", "skip"):
         raise bad_flag("bad_pictures", "must be fail or skip", repr(_BAD_PICTURES.value))
     if _value("labels") not in (None, "fine", "coarse"):

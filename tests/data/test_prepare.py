@@ -148,6 +148,7 @@ def test_flag_of_another_source_is_refused(tmp_path, flag, source, owner):
         (["--workers=0"], "workers must be 1 or more, got 0"),
         (["--source=cifar", "--labels=best"], "labels must be fine or coarse, got 'best'"),
         (["--max_side=0"], "max_side must be 1 or more, got 0"),
+        (["--quality=101"], "quality must be from 1 to 100, got 101"),
     ],
 )
 def test_flag_out_of_range_is_refused(tmp_path, flags, text):
