@@ -70,7 +70,7 @@ def write_random_pictures(output: pathlib.Path) -> None:
     import numpy as np
     import tensorflow as tf
 
-    from resnet_tf.preparation import Picture, write_dataset
+    from resnet_tf.preparation import Listing, Picture, write_dataset
 
     random = np.random.default_rng(0)
 
@@ -82,7 +82,7 @@ def write_random_pictures(output: pathlib.Path) -> None:
 
     splits = {"train": list(pictures(2560)), "test": list(pictures(100))}
     classes = [str(i) for i in range(10)]
-    write_dataset(output, name="random", licence="none", classes=classes, splits=splits)
+    write_dataset(output, Listing("random", "none", tuple(classes), splits))
 
 
 def check_mathematics(contenders: dict) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from resnet_tf.preparation import Picture, write_dataset
+from resnet_tf.preparation import Listing, Picture, write_dataset
 
 LICENCE = (
     "CC BY 4.0. E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits,"
@@ -37,13 +37,9 @@ def main(output: str) -> None:
     train, test = train_test_split(
         range(len(pixels)), test_size=360, stratify=digits.target, random_state=0
     )
-    write_dataset(
-        output,
-        name="digits",
-        licence=LICENCE,
-        classes=[str(digit) for digit in range(10)],
-        splits={"train": [picture(i) for i in train], "test": [picture(i) for i in test]},
-    )
+    splits = {"train": [picture(i) for i in train], "test": [picture(i) for i in test]}
+    classes = tuple(str(digit) for digit in range(10))
+    write_dataset(output, Listing("digits", LICENCE, classes, splits))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Pictures in class folders, as splits of `Picture`s."""
 
+import os
 import pathlib
 import re
 
@@ -8,16 +9,19 @@ import numpy as np
 from resnet_tf import errors
 from resnet_tf.config import bad_flag
 from resnet_tf.errors import UserError
-from resnet_tf.preparation.picture import Picture
+from resnet_tf.preparation.examination import some
+from resnet_tf.preparation.picture import Listing, Picture
 
 _SPLITS = {"train": "train", "test": "test", "val": "validation", "valid": "validation",
            "validation": "validation"}  # fmt: skip
 _ENDINGS = {".jpg", ".jpeg", ".png"}
+# Listed as well, so that they are refused by name, or taken where they are JPEGs in truth.
+_OTHER_PICTURES = {".jpe", ".jfif", ".heic", ".heif", ".avif", ".webp", ".gif", ".bmp", ".tif",
+                   ".tiff", ".jxl", ".jp2"}  # fmt: skip
+_NO_CLASSES = {"__MACOSX", "@eaDir"}  # what archives and file servers leave
 
 
-def scan(
-    source: pathlib.Path, fraction: float | None, seed: int
-) -> tuple[list[str], dict[str, list[Picture]]]:
+def listing(source: pathlib.Path, *, fraction: float | None = None, seed: int = 0) -> Listing:
     """Class names, and the pictures of each split.
 
     Args:
@@ -32,6 +36,26 @@ def scan(
     """
     if not source.is_dir():
         raise UserError(errors.MISSING_INPUT, "no such folder", source, "give --input")
+    roots = _split_folders(source)
+    passed_over = _files_in(source)
+    if roots:
+        if fraction is not None:
+            raise bad_flag("split_fraction", f"is not for a folder with {', '.join(roots)}")
+        classes, splits = _read_splits(roots, passed_over)
+    else:
+        classes, splits = _set_apart(source, fraction, seed, passed_over)
+    return Listing(
+        source.resolve().name,
+        "not stated",
+        tuple(classes),
+        splits,
+        _remarks(passed_over),
+        {split: folder.name for split, folder in roots.items()},
+    )
+
+
+def _split_folders(source: pathlib.Path) -> dict[str, pathlib.Path]:
+    """Folders by split; none where the source holds class folders."""
     folders = [d for d in _folders(source) if d.name in _SPLITS]
     splits = {_SPLITS[d.name]: d for d in folders}
     if len(splits) < len(folders):
@@ -39,14 +63,18 @@ def scan(
     strange = [d.name for d in _folders(source) if d.name not in _SPLITS]
     if splits and strange:
         raise _bad(source, f"beside {', '.join(splits)} there is {', '.join(strange[:3])}")
-    if splits:
-        if fraction is not None:
-            raise bad_flag("split_fraction", f"is not for a folder with {', '.join(splits)}")
-        return _read_splits(source, splits)
-    if fraction is None or not 0 < fraction < 1:
-        raise bad_flag("split_fraction", "must be above 0 and below 1", fraction)
+    return splits
+
+
+def _set_apart(source, fraction, seed, passed_over):
+    """Classes and splits of class folders, of which a fraction becomes "test"."""
     classes = [folder.name for folder in _folders(source)]
-    pictures = _read_classes(source, classes)
+    if fraction is None and classes:
+        why = f"such as 0.2, as {some(classes)} are classes and there is no train folder"
+        raise bad_flag("split_fraction", f"must be above 0 and below 1, {why}")
+    if fraction is not None and not 0 < fraction < 1:
+        raise bad_flag("split_fraction", "must be above 0 and below 1", fraction)
+    pictures = _read_classes(source, source, classes, passed_over)
     test = _choose(pictures, fraction, seed)
     return classes, {
         "train": [p for i, p in enumerate(pictures) if i not in test],
@@ -54,39 +82,88 @@ def scan(
     }
 
 
-def _read_splits(source: pathlib.Path, splits: dict[str, pathlib.Path]):
-    if "train" not in splits:
-        raise _bad(source, f"there is {', '.join(splits)} but no train folder")
-    classes = [folder.name for folder in _folders(splits["train"])]
+def _read_splits(splits: dict[str, pathlib.Path], passed_over: list[str]):
+    if "train" in splits:
+        classes = [folder.name for folder in _folders(splits["train"])]
+    else:  # for evaluation only
+        found = {folder.name for root in splits.values() for folder in _folders(root)}
+        classes = [path.name for path in sorted(map(pathlib.Path, found), key=_natural)]
     for folder in splits.values():
         strange = [f.name for f in _folders(folder) if f.name not in classes]
         if strange:
             raise _bad(folder, f"class {strange[0]!r} is not in train")
+        passed_over += [f"{folder.name}/{name}" for name in _files_in(folder)]
     return classes, {
-        split: _read_classes(folder, classes, may_lack=split != "train")
+        split: _read_classes(
+            folder, folder.parent, classes, passed_over, split != "train" and len(splits) > 1
+        )
         for split, folder in splits.items()
     }
 
 
-def _read_classes(root: pathlib.Path, classes: list[str], may_lack: bool = False) -> list[Picture]:
+def _read_classes(
+    root: pathlib.Path,
+    source: pathlib.Path,
+    classes: list[str],
+    passed_over: list[str],
+    may_lack: bool = False,
+) -> list[Picture]:
     if not classes:
         raise _bad(root, "there are no class folders")
     pictures = []
     for label, name in enumerate(classes):
-        found = [
-            path
-            for path in sorted((root / name).rglob("*"), key=_natural)
-            if path.suffix.lower() in _ENDINGS and path.is_file()
-        ]
-        if not found and not may_lack:
-            raise _bad(root / name, "the class has no .jpg, .jpeg or .png files")
-        pictures += [
-            Picture(path.read_bytes, path.stat().st_size, label, str(path.relative_to(root)))
-            for path in found
-        ]
+        found, others = [], []
+        for path in _files_below(root / name):
+            known = _ending(path) in _ENDINGS | _OTHER_PICTURES
+            (found if known else others).append(path)
+        if not may_lack and not any(_ending(path) in _ENDINGS for path in found):
+            there = some([os.path.basename(path) for path in found + others])
+            raise _bad(
+                root / name,
+                "the class has no .jpg, .jpeg or .png files" + (f", but {there}" if there else ""),
+            )
+        passed_over += [os.path.relpath(path, source) for path in others]
+        pictures += [_picture(path, root, label) for path in found]
     if not pictures:
         raise _bad(root, "there are no pictures")
     return pictures
+
+
+def _picture(path: str, root: pathlib.Path, label: int) -> Picture:
+    status = os.stat(path)
+    return Picture(
+        pathlib.Path(path).read_bytes,
+        status.st_size,
+        label,
+        os.path.relpath(path, root),
+        status.st_mtime_ns,
+    )
+
+
+def _files_below(folder: pathlib.Path) -> list[str]:
+    """Regular files at any depth, but for hidden ones, in natural order."""
+    found = []
+    for place, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if _is_visible(name)]
+        found += [os.path.join(place, name) for name in names if not name.startswith("._")]
+    return sorted(filter(os.path.isfile, found), key=_natural)
+
+
+def _files_in(folder: pathlib.Path) -> list[str]:
+    """Names of files beside the folders, where no class is."""
+    return sorted(path.name for path in folder.iterdir() if path.is_file())
+
+
+def _ending(path: str) -> str:
+    return os.path.splitext(path)[1].lower()
+
+
+def _remarks(passed_over: list[str]) -> tuple[str, ...]:
+    if not passed_over:
+        return ()
+    number = len(passed_over)
+    files = "1 file that is no picture" if number == 1 else f"{number:,} files that are no pictures"
+    return (f"passed over: {files}: {some(passed_over)}",)
 
 
 def _choose(pictures: list[Picture], fraction: float, seed: int) -> set[int]:
@@ -103,11 +180,15 @@ def _choose(pictures: list[Picture], fraction: float, seed: int) -> set[int]:
 
 
 def _folders(root: pathlib.Path) -> list[pathlib.Path]:
-    found = (path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    found = (path for path in root.iterdir() if path.is_dir() and _is_visible(path.name))
     return sorted(found, key=_natural)
 
 
-def _natural(path: pathlib.Path) -> list:
+def _is_visible(name: str) -> bool:
+    return not name.startswith(".") and name not in _NO_CLASSES
+
+
+def _natural(path: str | os.PathLike) -> list:
     """Numbers inside a name compare as numbers: 2 before 10."""
     parts = re.split(r"(\d+)", str(path))
     numbered = [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts]

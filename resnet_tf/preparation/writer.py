@@ -1,195 +1,197 @@
 """Writes a data set: shards of records, then their manifest, then its final name."""
 
-import contextlib
-import itertools
+import concurrent.futures
 import os
 import pathlib
-import shutil
-import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 
-import numpy as np
 import tensorflow as tf
 
-from resnet_tf import errors
+from resnet_tf import errors, runtime
 from resnet_tf.errors import UserError
-from resnet_tf.files import sha256_of, sync
-from resnet_tf.input import images, index, records
-from resnet_tf.input.manifest import Manifest, Shard
-from resnet_tf.preparation.picture import Picture
-
-_SHARD_BYTES = 100 * 10**6
+from resnet_tf.input.manifest import Manifest
+from resnet_tf.preparation import examination, plan, shard, staging
+from resnet_tf.preparation.picture import Listing
+from resnet_tf.preparation.progress import Progress
+from resnet_tf.preparation.recode import Recode
+from resnet_tf.preparation.shard import Task, Written
+from resnet_tf.preparation.statistics import Statistics
 
 
 def write_dataset(
     output: str | os.PathLike,
+    listing: Listing,
     *,
-    name: str,
-    licence: str,
-    classes: Sequence[str],
-    splits: dict[str, Sequence[Picture]],
     seed: int = 0,
-    progress: Callable[[Iterable], Iterable] = iter,
+    recode: Recode | None = None,
+    skip_bad: bool = False,
+    workers: int | None = None,
+    progress: Progress | None = None,
 ) -> Manifest:
-    """Writes `splits` as records with a manifest, complete or not at all.
+    """Writes a listing as records with a manifest, complete or not at all.
 
-    Records are put in a seeded random order, so that any stretch of a shard holds every
-    class. Mean and standard deviation are those of "train", or of the first split. The
-    bytes of the pictures are kept as they are; each is decoded once to prove it.
+    Records of a split are put in a seeded random order over all its shards of about 100 MB,
+    so that any stretch of a shard holds every class. The same listing, seed and recoding
+    always give the same bytes. Without `recode` the pictures' bytes are kept as they are.
+
+    Mean and standard deviation are those of "train", or of the first split: over all its
+    pictures where they have up to about 100 million pixels, else over a random sample of so
+    many. The header of every picture is looked at; only those that are measured or recoded
+    are decoded.
+
+    Killed, interrupted, or stopped by a full disk in the middle, the same call goes on after
+    the shards that are finished.
 
     Args:
       output: directory to make; must not exist.
-      name, licence, classes: for the manifest.
-      splits: pictures by split.
+      listing: classes and pictures.
       seed: of the order on disk.
-      progress: wraps the pictures that are gone through, to show a bar.
+      recode: how to encode the pictures anew.
+      skip_bad: leave out the pictures that cannot be used, and name them.
+      workers: shards that are written at a time; default: one a core. No more are used than
+        there are shards.
+      progress: is told what is done; default: silence.
 
     Raises:
-      UserError: 73 where `output` exists or cannot be made, 65 for a picture that cannot be
-        used, 74 where the disk fails. Nothing is left behind.
+      UserError: 73 where `output` exists, cannot be made, or is being made; 65 for pictures
+        that cannot be used, all named at once; 74 where the disk is too small or fails.
+        Nothing is left behind but, where the disk failed, shards that were finished.
     """
-    output = pathlib.Path(output)
-    if output.exists() or output.is_symlink():
-        raise UserError(errors.CANNOT_CREATE, "the output exists", output, "choose another name")
-    shuffled = {
-        split: [pictures[i] for i in np.random.default_rng([seed, k]).permutation(len(pictures))]
-        for k, (split, pictures) in enumerate(splits.items())
-    }
-    measured = "train" if "train" in splits else next(iter(splits))
-    _refuse_unwritable_names(classes)
-    with _finished_or_nothing(output) as directory:
-        pixels, shards = _Pixels(), {}
-        for split, pictures in shuffled.items():
-            shards[split] = _write_split(
-                directory, split, pictures, classes, pixels, split == measured, progress
-            )
-        manifest = Manifest(
-            directory=directory,
-            name=name,
-            licence=licence,
-            classes=tuple(classes),
-            label_offset=0,
-            splits=shards,
-            **pixels.summary(),
-        )
-        manifest.save()
-        for split in shards:
-            index.build(manifest, split)  # read back: every record is there
+    output, progress = pathlib.Path(output), progress or Progress()
+    staging.refuse_existing(output)
+    _refuse_unwritable(listing)
+    planned = plan.make(listing, seed, recode, skip_bad)
+    task = Task(tuple(listing.classes), recode, skip_bad, progress)
+    for other in staging.others(output, planned.fingerprint):
+        progress.say(f"{other} is of another command that runs, or was ended; it may be deleted")
+    there = staging.bytes_there(output, planned.fingerprint)
+    staging.refuse_small_disk(output, planned.size_on_disk() - there)
+    with staging.opened(output, planned.fingerprint) as place:
+        try:
+            written = _shards(place, planned, task, workers or runtime.available_cores())
+            manifest = _manifest(place.data, listing, planned, written)
+            manifest.save()
+            place.publish(output)
+        except (OSError, tf.errors.OpError) as error:
+            _say_what_is_kept(place, progress)
+            raise UserError(
+                errors.IO_ERROR,
+                f"writing failed: {error}",
+                output,
+                "free some space and start again",
+            ) from error
+        except KeyboardInterrupt:
+            _say_what_is_kept(place, progress)
+            raise
+        finally:
+            progress.close()
+    _remark(planned, written, task)
     return Manifest.load(output)
 
 
-def _refuse_unwritable_names(classes: Sequence[str]) -> None:
-    for name in classes:
+def _say_what_is_kept(place: staging.Staging, progress: Progress) -> None:
+    if place.has_finished_shards():
+        progress.say(f"the same command goes on from what is in {place.directory}")
+
+
+def _refuse_unwritable(listing: Listing) -> None:
+    for name in listing.classes:
         try:
             name.encode()
         except UnicodeEncodeError as error:
             raise UserError(
                 errors.BAD_DATA, "a class's name is not UTF-8", repr(name), "rename its folder"
             ) from error
+    for split, pictures in listing.splits.items():
+        if not len(pictures):
+            raise _empty(split)
 
 
-def _write_split(directory, split, pictures, classes, pixels, measured, progress):
-    total = sum(picture.size for picture in pictures)
-    number = max(1, round(total / _SHARD_BYTES))
-    shards = []
-    remaining = iter(progress(pictures))
-    for i in range(number):
-        path = directory / f"{split}-{i:05d}-of-{number:05d}.tfrecord"
-        count = (i + 1) * len(pictures) // number - i * len(pictures) // number
-        with tf.io.TFRecordWriter(str(path)) as writer:
-            for picture in itertools.islice(remaining, count):
-                writer.write(_record(picture, classes, pixels, measured))
-        sync(path)
-        shards.append(Shard(path.name, count, path.stat().st_size, sha256_of(path)))
-    return tuple(shards)
-
-
-def _record(picture: Picture, classes, pixels: "_Pixels", measured: bool) -> bytes:
-    try:
-        encoded = picture.read()
-    except OSError as error:
-        raise _unusable(picture, f"cannot be read: {error.strerror}") from error
-    if records.image_format(encoded) is None:
-        raise _unusable(picture, "is neither JPEG nor PNG")
-    try:
-        image = images.decode(encoded).numpy()
-    except tf.errors.InvalidArgumentError as error:
-        raise _unusable(picture, "cannot be decoded") from error
-    pixels.add(image, measured)
-    height, width, _ = image.shape
-    label = picture.label
-    return records.encode(encoded, label, classes[label], picture.filename, height, width)
-
-
-def _unusable(picture: Picture, reason: str) -> UserError:
+def _empty(split: str) -> UserError:
     return UserError(
-        errors.BAD_DATA, f"the picture {reason}", picture.filename, "repair it or take it away"
+        errors.BAD_DATA, f"the split {split!r} has no records", "input", "give pictures for it"
     )
 
 
-class _Pixels:
-    """Sizes of all pictures, and sums over the pixels of the measured ones."""
-
-    def __init__(self):
-        self._sizes: set[tuple[int, int]] = set()
-        self._grey = True
-        self._count = 0
-        self._sum = np.zeros(3)
-        self._sum_of_squares = np.zeros(3)
-
-    def add(self, image: np.ndarray, measured: bool) -> None:
-        """Takes uint8 `[H, W, C]` in: grey (1, or 2 with alpha) or RGB (3, or 4 with alpha)."""
-        height, width, channels = image.shape
-        self._sizes.add((height, width))
-        colours = 1 if channels < 3 else 3
-        self._grey &= colours == 1
-        if measured:
-            values = image[..., :colours].reshape(-1, colours).astype(np.float64)
-            self._count += len(values)
-            self._sum += values.sum(axis=0)
-            self._sum_of_squares += np.square(values).sum(axis=0)
-
-    def summary(self) -> dict:
-        """Manifest fields height, width (None where they vary), channels, mean and std."""
-        height, width = self._sizes.pop() if len(self._sizes) == 1 else (None, None)
-        channels = 1 if self._grey else 3
-        mean = self._sum / self._count
-        variance = np.maximum(self._sum_of_squares / self._count - np.square(mean), 0)
-        # A set of constant pictures has no spread to divide by.
-        std = np.where(variance > 0, np.sqrt(variance), 1.0)
-        return {
-            "height": height,
-            "width": width,
-            "channels": channels,
-            "mean": tuple(np.round(mean[:channels], 4).tolist()),
-            "std": tuple(np.maximum(np.round(std[:channels], 4), 1e-4).tolist()),
-        }
+def _shards(place: staging.Staging, planned: plan.Plan, task: Task, workers: int) -> list[Written]:
+    """All shards in the plan's order: those of an earlier start, and the others made now."""
+    done = {file: Written.from_json(note) for file, note in place.recover().items()}
+    if done:
+        task.progress.say(f"going on: {len(done)} of {len(planned.shards)} shards are there")
+    missing = [one for one in planned.shards if one.file not in done]
+    rest = plan.Plan(tuple(missing), planned.measured_split, planned.fingerprint)
+    task.progress.start(rest.pictures, rest.size)
+    with concurrent.futures.ThreadPoolExecutor(max(1, min(workers, len(missing)))) as pool:
+        running = {pool.submit(_shard, place, one, task): one for one in missing}
+        try:
+            for future in concurrent.futures.as_completed(running):
+                done[running[future].file] = future.result()
+        except BaseException:
+            task.stop.set()
+            pool.shutdown(cancel_futures=True)
+            raise
+    written = [done[one.file] for one in planned.shards]
+    bad = _bad(written)
+    if bad and not task.skip_bad:
+        raise examination.refusal(bad, planned.pictures)
+    return written
 
 
-@contextlib.contextmanager
-def _finished_or_nothing(output: pathlib.Path):
-    """A directory beside `output` that takes its name when the block ends well."""
-    temporary = output.with_name(f"{output.name}.tmp-{uuid.uuid4().hex[:8]}")
-    made = [parent for parent in temporary.parents if not parent.exists()]
-    try:
-        temporary.mkdir(parents=True)
-    except OSError as error:
-        raise UserError(
-            errors.CANNOT_CREATE,
-            f"cannot create the output: {error.strerror}",
-            output,
-            "choose another place",
-        ) from error
-    try:
-        yield temporary
-        os.replace(temporary, output)
-        sync(output.parent)
-    except (OSError, tf.errors.OpError) as error:
-        raise UserError(
-            errors.IO_ERROR, f"writing failed: {error}", output, "free some space and start again"
-        ) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-        for parent in made:  # those that stayed empty
-            with contextlib.suppress(OSError):
-                parent.rmdir()
+def _shard(place: staging.Staging, planned: plan.PlannedShard, task: Task) -> Written:
+    made = shard.write(place.data, planned, task)
+    if made.shard is not None:
+        place.note(made.to_json())
+    return made
+
+
+def _bad(written: Sequence[Written]) -> list[examination.Unusable]:
+    return sorted((one for made in written for one in made.bad), key=lambda one: one.filename)
+
+
+def _manifest(
+    directory: pathlib.Path, listing: Listing, planned: plan.Plan, written: Sequence[Written]
+) -> Manifest:
+    total, splits = Statistics(), dict.fromkeys(listing.splits, ())
+    for one, made in zip(planned.shards, written):
+        total.add(made.statistics)
+        splits[one.split] += (made.shard,)
+    for split, shards in splits.items():
+        if not sum(part.records for part in shards):
+            raise _empty(split)
+    return Manifest(
+        directory=directory,
+        name=listing.name,
+        licence=listing.licence,
+        classes=tuple(listing.classes),
+        label_offset=0,
+        splits=splits,
+        **total.summary(),
+    )
+
+
+def _emptied(planned: plan.Plan, bad: set[str]) -> set[int]:
+    """Labels that have pictures in the measured split, all of them bad."""
+    shards = [one for one in planned.shards if one.split == planned.measured_split]
+    pictures = [(one.root + p.filename, p.label) for one in shards for p in one.pictures]
+    return {label for _, label in pictures} - {label for name, label in pictures if name not in bad}
+
+
+def _remark(planned: plan.Plan, written: Sequence[Written], task: Task) -> None:
+    """Says what was left out, what is odd, and what mean and deviation are taken over."""
+    bad, progress = _bad(written), task.progress
+    if bad:
+        progress.say(f"left out: {len(bad):,} of {planned.pictures:,} pictures")
+        progress.say(examination.listed(bad))
+        for label in sorted(_emptied(planned, {one.filename for one in bad})):
+            name = task.classes[label]
+            progress.say(f"nothing is left of the class {name!r} in {planned.measured_split!r}")
+    for kind in sorted({kind for made in written for kind in made.odd}):
+        names = sorted(name for made in written for name in made.odd.get(kind, ()))
+        progress.say(examination.remark(kind, names))
+    split = planned.measured_split
+    of_split = [m.statistics for p, m in zip(planned.shards, written) if p.split == split]
+    measured, there = (sum(getattr(s, n) for s in of_split) for n in ("measured", "pictures"))
+    over = "all" if measured == there else f"{measured:,} of"
+    progress.say(f"mean and std are taken over {over} {there:,} pictures of {split!r}")
+    if split != "train":
+        progress.say("there is no split 'train': this set is for evaluation only")

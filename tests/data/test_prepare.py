@@ -9,9 +9,10 @@ import zipfile
 
 import numpy as np
 import pytest
+from made_pictures import cmyk_jpeg, turned_jpeg
 
 from resnet_tf.errors import UserError
-from resnet_tf.input import Manifest, MemoryReader
+from resnet_tf.input import Manifest, MemoryReader, headers, records
 from resnet_tf.preparation import folder
 
 import tensorflow as tf  # isort: skip
@@ -119,12 +120,170 @@ def test_bad_picture_is_one_line_and_leaves_nothing(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["photos"]
 
 
+@pytest.mark.parametrize(
+    ("flag", "source", "owner"),
+    [
+        ("--split_fraction=0.5", "cifar", "folder"),
+        ("--labels=coarse", "folder", "cifar"),
+        ("--validation_labels=x", "mnist", "imagenet"),
+        ("--synsets=x", "tfds", "imagenet"),
+        ("--offline", "imagenet", "tfds"),
+        ("--nooffline", "imagenet", "tfds"),
+        ("--classes=x", "tfds", "tfrecord"),
+    ],
+)
+def test_flag_of_another_source_is_refused(tmp_path, flag, source, owner):
+    done = prepare(f"--source={source}", "--input=x", f"--output={tmp_path / 'out'}", flag)
+    assert done.returncode == 64
+    name = flag.strip("-").partition("=")[0].removeprefix("no")
+    line = f"ERROR 64: {name} is for --source={owner}, not for {source} | --{name} | "
+    assert done.stderr.startswith(line)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("flags", "text"),
+    [
+        (["--bad_pictures=maybe"], "bad_pictures must be fail or skip, got 'maybe'"),
+        (["--workers=0"], "workers must be 1 or more, got 0"),
+        (["--source=cifar", "--labels=best"], "labels must be fine or coarse, got 'best'"),
+        (["--max_side=0"], "max_side must be 1 or more, got 0"),
+        (["--quality=101"], "quality must be from 1 to 100, got 101"),
+    ],
+)
+def test_flag_out_of_range_is_refused(tmp_path, flags, text):
+    draw_classes(tmp_path / "in" / "train", a=1)
+    done = prepare(f"--input={tmp_path / 'in'}", f"--output={tmp_path / 'out'}", *flags)
+    assert done.returncode == 64
+    assert done.stderr.startswith(f"ERROR 64: {text} | ")
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+def test_short_help_fits_a_screen():
+    done = prepare("--helpshort")
+    lines = done.stdout.splitlines()
+    assert len(lines) <= 40
+    assert max(map(len, lines)) <= 100
+    assert "natural order (2 before 10)" in " ".join(done.stdout.split())
+
+
+# ---- a new user's pictures
+
+
+def photos(root):
+    """Thirty pictures of phones, and what lies about beside them."""
+    for name, count in (("cat", 15), ("dog", 11)):
+        for i in range(count):
+            (root / name).mkdir(parents=True, exist_ok=True)
+            encoded = tf.io.encode_jpeg(np.full((16, 12, 3), 9 * i, np.uint8)).numpy()
+            (root / name / f"IMG_{i}.jpg").write_bytes(encoded)
+    (root / "dog" / "cmyk.jpg").write_bytes(cmyk_jpeg())
+    (root / "dog" / "turned.jpg").write_bytes(turned_jpeg())
+    (root / "cat" / "IMG_100.HEIC").write_bytes(b"\0\0\0\x18ftypheic" + bytes(100))
+    (root / "dog" / "list.jpg").write_text("milk, bread\n")
+    (root / "cat" / "notes.txt").write_text("both are mine")
+    (root / "cat" / ".DS_Store").write_bytes(b"\0\0\0\1Bud1")
+    (root / "dog" / "Thumbs.db").write_bytes(b"\xd0\xcf")
+    (root / "cat" / "._IMG_1.jpg").write_bytes(b"\0\5\x16\7")
+
+
+PASSED_OVER = (
+    "passed over: 3 files that are no pictures: cat/.DS_Store, cat/notes.txt, dog/Thumbs.db"
+)
+BAD = [
+    "  cat/IMG_100.HEIC  is neither JPEG nor PNG  it is HEIC: convert it to JPEG",
+    "  dog/list.jpg      is neither JPEG nor PNG  it is text: take it away",
+]
+
+
+def test_pictures_of_phones(tmp_path):
+    photos(tmp_path / "photos")
+    output = tmp_path / "out"
+    arguments = [f"--input={tmp_path / 'photos'}", f"--output={output}", "--split_fraction=0.2"]
+    done = prepare(*arguments)
+    assert (done.returncode, done.stdout) == (65, "")
+    assert done.stderr.splitlines() == [
+        PASSED_OVER,
+        "ERROR 65: 2 of 30 pictures cannot be used | see the list"
+        " | mend them, or leave them out with --bad_pictures=skip",
+        *BAD,
+    ]
+    assert [path.name for path in tmp_path.iterdir()] == ["photos"]
+
+    done = prepare(*arguments, "--bad_pictures=skip", "--workers=1", "--seed=1")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert (result["classes"], result["skipped"]) == (2, 2)
+    assert sum(result["records"].values()) == 28
+    lines = done.stderr.splitlines()
+    assert lines[:6] == [
+        PASSED_OVER,
+        "left out: 2 of 30 pictures",
+        *BAD,
+        "1 picture has four inks (CMYK) and is read as RGB: dog/cmyk.jpg",
+        "1 picture is turned by EXIF, which is ignored: dog/turned.jpg",
+    ]
+    assert lines[-1] == f"to prove every picture: python data/check.py --data_dir={output}"
+
+
+def test_pictures_are_made_smaller(tmp_path):
+    photos(tmp_path / "photos")
+    output = tmp_path / "out"
+    done = prepare(
+        f"--input={tmp_path / 'photos'}", f"--output={output}", "--split_fraction=0.2",
+        "--bad_pictures=skip", "--max_side=6", "--quality=80",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    manifest = Manifest.load(output)
+    sizes = {
+        headers.inspect(encoded).height
+        for path in manifest.paths("train")
+        for payload in tf.data.TFRecordDataset(str(path)).as_numpy_iterator()
+        for encoded in [records.decode(payload)[0]]
+    }
+    assert sizes == {6}
+
+
+def test_records_are_a_source(tmp_path):
+    draw_classes(tmp_path / "set" / "train", cat=3, dog=2, emu=1)
+    assert prepare(f"--input={tmp_path / 'set'}", f"--output={tmp_path / 'one'}").returncode == 0
+    (tmp_path / "kept.txt").write_text("emu\ncat\n")
+    done = prepare(
+        "--source=tfrecord", f"--input={tmp_path / 'one'}", f"--output={tmp_path / 'two'}",
+        f"--classes={tmp_path / 'kept.txt'}", "--name=few", "--licence=CC0",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    manifest = Manifest.load(tmp_path / "two")
+    assert (manifest.classes, manifest.records("train")) == (("emu", "cat"), 4)
+    assert (manifest.name, manifest.licence) == ("few", "CC0")
+
+
+def test_interrupted_script_leaves_the_output_unmade(tmp_path):
+    draw_classes(tmp_path / "set" / "train", cat=1)
+
+    hanging = tmp_path / "hang.py"
+    hanging.write_text(
+        "import os, pathlib, runpy, signal, sys\n"
+        "pathlib.Path.read_bytes = lambda _: os.kill(os.getpid(), signal.SIGINT)\n"
+        f"sys.argv[0] = {str(ROOT / 'data' / 'prepare.py')!r}\n"
+        "runpy.run_path(sys.argv[0], run_name='__main__')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, hanging, f"--input={tmp_path / 'set'}", f"--output={tmp_path / 'out'}"],
+        capture_output=True, text=True, timeout=600,
+    )  # fmt: skip
+    assert done.returncode == 130
+    assert done.stderr.splitlines()[-1] == "ERROR 130: interrupted | Ctrl-C | run it again to go on"
+
+    assert not (tmp_path / "out").exists()
+
+
 # ---- layouts of folders
 
 
 def scan_refused(source, code, *texts, fraction=None):
     with pytest.raises(UserError) as caught:
-        folder.scan(source, fraction, 0)
+        folder.listing(source, fraction=fraction, seed=0)
     assert caught.value.code == code
     for text in texts:
         assert text in str(caught.value)
@@ -138,8 +297,9 @@ def test_classes_and_files_are_in_natural_order(tmp_path):
     draw_classes(tmp_path / "train", **{"10": 1, "2": 1, "1": 1, "class10": 1, "class9": 1})
     for i in (10, 9, 100):
         draw(tmp_path / "train" / "1" / f"img{i}.png")
-    classes, splits = folder.scan(tmp_path, None, 0)
-    assert classes == ["1", "2", "10", "class9", "class10"]
+    listing = folder.listing(tmp_path)
+    classes, splits = listing.classes, listing.splits
+    assert classes == ("1", "2", "10", "class9", "class10")
     of_first = [picture for picture in splits["train"] if picture.label == 0]
     assert files(of_first) == ["1/0.png", "1/img9.png", "1/img10.png", "1/img100.png"]
 
@@ -155,7 +315,7 @@ def test_order_is_the_same_on_every_disk_where_numbers_are_equal():
 def test_validation_folders(tmp_path, name, split):
     draw_classes(tmp_path / "train", a=2)
     draw_classes(tmp_path / name, a=1)
-    _, splits = folder.scan(tmp_path, None, 0)
+    splits = folder.listing(tmp_path).splits
     assert {key: len(value) for key, value in splits.items()} == {"train": 2, split: 1}
 
 
@@ -175,7 +335,7 @@ def test_pictures_know_their_bytes_label_and_name(tmp_path):
     draw_classes(tmp_path / "train", a=1, b=1)
     draw(tmp_path / "train" / "b" / "deeper" / "x.PNG")
     (tmp_path / "train" / "b" / "notes.txt").write_text("no picture")
-    _, splits = folder.scan(tmp_path, None, 0)
+    splits = folder.listing(tmp_path).splits
     assert files(splits["train"]) == ["a/0.png", "b/0.png", "b/deeper/x.PNG"]
     assert [picture.label for picture in splits["train"]] == [0, 1, 1]
     for picture in splits["train"]:
@@ -187,12 +347,69 @@ def test_pictures_know_their_bytes_label_and_name(tmp_path):
 @pytest.mark.parametrize("ending", ["jpg", "jpeg", "png", "JPG", "JPEG", "PNG"])
 def test_endings(tmp_path, ending):
     draw(tmp_path / "train" / "a" / f"x.{ending}")
-    assert len(folder.scan(tmp_path, None, 0)[1]["train"]) == 1
+    assert len(folder.listing(tmp_path).splits["train"]) == 1
 
 
-def test_hidden_folders_are_no_classes(tmp_path):
-    draw_classes(tmp_path / "train", **{"a": 1, ".thumbnails": 1})
-    assert folder.scan(tmp_path, None, 0)[0] == ["a"]
+@pytest.mark.parametrize("ending", ["heic", "HEIF", "webp", "gif", "bmp", "tiff", "avif"])
+def test_pictures_of_other_kinds_are_listed_to_be_looked_at(tmp_path, ending):
+    draw_classes(tmp_path / "train", a=1)
+    (tmp_path / "train" / "a" / f"x.{ending}").touch()
+    listing = folder.listing(tmp_path)
+    assert files(listing.splits["train"]) == ["a/0.png", f"a/x.{ending}"]
+    assert listing.remarks == ()
+
+
+def test_other_files_are_passed_over_and_said(tmp_path):
+    draw_classes(tmp_path / "train", a=1)
+    for name in ("readme.md", "train/index.csv", "train/a/b.txt", "train/a/deep/c.json"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    listing = folder.listing(tmp_path)
+    assert files(listing.splits["train"]) == ["a/0.png"]
+    names = "readme.md, train/index.csv, train/a/b.txt, train/a/deep/c.json"
+    assert listing.remarks == (f"passed over: 4 files that are no pictures: {names}",)
+
+
+def test_one_file_that_is_passed_over(tmp_path):
+    draw_classes(tmp_path / "train", a=1)
+    (tmp_path / "train" / "a" / "notes").touch()
+    (line,) = folder.listing(tmp_path).remarks
+    assert line == "passed over: 1 file that is no picture: train/a/notes"
+
+
+def test_many_files_that_are_passed_over_are_counted(tmp_path):
+    draw_classes(tmp_path / "train", a=1)
+    for i in range(1, 9):
+        (tmp_path / "train" / "a" / f"{i}.xml").touch()
+    (line,) = folder.listing(tmp_path).remarks
+    shown = ", ".join(f"train/a/{i}.xml" for i in range(1, 6))
+    assert line == f"passed over: 8 files that are no pictures: {shown} and 3 more"
+
+
+def test_a_class_of_other_pictures_says_what_is_there(tmp_path):
+    draw_classes(tmp_path / "train", a=1)
+    (tmp_path / "train" / "b").mkdir()
+    (tmp_path / "train" / "b" / "IMG_1.HEIC").touch()
+    scan_refused(tmp_path, 65, "the class has no .jpg, .jpeg or .png files, but IMG_1.HEIC")
+
+
+def test_without_a_fraction_it_is_said_what_it_is_for(tmp_path):
+    draw_classes(tmp_path, cat=1, dog=1)
+    scan_refused(tmp_path, 64, "such as 0.2, as cat, dog are classes and there is no train folder")
+
+
+def test_pictures_know_when_their_file_was_changed(tmp_path):
+    draw_classes(tmp_path / "train", a=1)
+    os.utime(tmp_path / "train" / "a" / "0.png", ns=(5, 12345))
+    assert folder.listing(tmp_path).splits["train"][0].changed == 12345
+
+
+@pytest.mark.parametrize("name", [".thumbnails", "__MACOSX", "@eaDir"])
+def test_hidden_folders_are_no_classes(tmp_path, name):
+    draw_classes(tmp_path / "train", **{"a": 1, name: 1})
+    draw(tmp_path / "train" / "a" / name / "x.png")
+    assert folder.listing(tmp_path).classes == ("a",)
+    assert files(folder.listing(tmp_path).splits["train"]) == ["a/0.png"]
 
 
 @pytest.mark.parametrize(
@@ -201,7 +418,7 @@ def test_hidden_folders_are_no_classes(tmp_path):
 )
 def test_share_of_each_class_is_rounded_and_at_least_one(tmp_path, count, fraction, expected):
     draw_classes(tmp_path, a=count, b=count)
-    _, splits = folder.scan(tmp_path, fraction, 0)
+    splits = folder.listing(tmp_path, fraction=fraction).splits
     test = [picture.label for picture in splits["test"]]
     assert [test.count(label) for label in (0, 1)] == [expected] * 2
     everything = files(splits["train"]) + files(splits["test"])
@@ -210,7 +427,10 @@ def test_share_of_each_class_is_rounded_and_at_least_one(tmp_path, count, fracti
 
 def test_split_depends_on_the_seed_alone(tmp_path):
     draw_classes(tmp_path, a=30, b=30)
-    chosen = [files(folder.scan(tmp_path, 0.5, seed)[1]["test"]) for seed in (0, 0, 1)]
+    chosen = [
+        files(folder.listing(tmp_path, fraction=0.5, seed=seed).splits["test"])
+        for seed in (0, 0, 1)
+    ]
     assert chosen[0] == chosen[1]
     assert chosen[0] != chosen[2]
 
@@ -247,9 +467,20 @@ def test_fraction_for_a_folder_with_splits(tmp_path):
     scan_refused(tmp_path, 64, text, fraction=0.5)
 
 
-def test_splits_without_train(tmp_path):
-    draw_classes(tmp_path / "test", a=1)
-    scan_refused(tmp_path, 65, "there is test but no train folder", str(tmp_path))
+@pytest.mark.parametrize(("name", "split"), [("test", "test"), ("val", "validation")])
+def test_splits_without_train_are_for_evaluation(tmp_path, name, split):
+    draw_classes(tmp_path / name, b=1, a=2)
+    listing = folder.listing(tmp_path)
+    assert listing.classes == ("a", "b")
+    assert files(listing.splits[split]) == ["a/0.png", "a/1.png", "b/0.png"]
+
+
+def test_splits_without_train_share_their_classes(tmp_path):
+    draw_classes(tmp_path / "test", c10=1, c2=1)
+    draw_classes(tmp_path / "val", c3=1)
+    listing = folder.listing(tmp_path)
+    assert listing.classes == ("c2", "c3", "c10")
+    assert [picture.label for picture in listing.splits["validation"]] == [1]
 
 
 def test_train_without_classes(tmp_path):
@@ -356,5 +587,7 @@ def test_cifar10(tmp_path):
     assert (manifest.records("train"), manifest.records("test")) == (50_000, 10_000)
     assert len(manifest.classes) == 10
     assert (manifest.height, manifest.width, manifest.channels) == (32, 32, 3)
+    assert json.loads(done.stdout)["skipped"] == 0
+    assert "over all 50,000 pictures" in done.stderr
     assert manifest.mean == pytest.approx((125.27, 122.93, 113.86), abs=0.01)
     assert manifest.std == pytest.approx((62.53, 61.91, 66.46), abs=0.01)

@@ -5,11 +5,11 @@ import os
 
 import numpy as np
 import pytest
+from made_pictures import noise, payloads, picture, pictures, refused, write
 
-from resnet_tf.errors import UserError
-from resnet_tf.input import index, records
+from resnet_tf.input import records
 from resnet_tf.input.manifest import Manifest
-from resnet_tf.preparation import Picture, write_dataset, writer
+from resnet_tf.preparation import Picture, Progress, plan, shard
 
 import tensorflow as tf  # isort: skip
 
@@ -17,39 +17,6 @@ import tensorflow as tf  # isort: skip
 @pytest.fixture(autouse=True)
 def _cache(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("RESNET_TF_CACHE", str(tmp_path_factory.mktemp("cache")))
-
-
-def noise(seed, height=4, width=4, channels=3):
-    shape = (height, width, channels)
-    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
-
-
-def picture(pixels, label=0, filename="x.png"):
-    encoded = tf.io.encode_png(pixels).numpy()
-    return Picture(lambda: encoded, len(encoded), label, filename)
-
-
-def pictures(count, first=0, **shape):
-    return [picture(noise(i, **shape), i % 3, f"{i:03d}.png") for i in range(first, first + count)]
-
-
-def write(output, splits=None, **options):
-    splits = splits or {"train": pictures(12), "test": pictures(5, 100)}
-    given = {"name": "made", "licence": "CC0", "classes": ["a", "b", "c"]} | options
-    return write_dataset(output, splits=splits, **given)
-
-
-def payloads(manifest, split):
-    data = [path.read_bytes() for path in manifest.paths(split)]
-    return [data[s][o : o + n] for s, o, n in index.build(manifest, split)]
-
-
-def refused(code, output, *texts, splits=None, **options):
-    with pytest.raises(UserError) as caught:
-        write(output, splits, **options)
-    assert caught.value.code == code
-    for text in texts:
-        assert text in str(caught.value)
 
 
 def test_every_picture_is_there_once_with_its_label(tmp_path):
@@ -72,10 +39,10 @@ def test_manifest_describes_the_files(tmp_path):
     assert (manifest.records("train"), manifest.records("test")) == (12, 5)
     assert manifest.label_offset == 0
     assert manifest == Manifest.load(tmp_path / "out")
-    for shard in (shard for shards in manifest.splits.values() for shard in shards):
-        data = (tmp_path / "out" / shard.file).read_bytes()
-        assert shard.bytes == len(data)
-        assert shard.sha256 == hashlib.sha256(data).hexdigest()
+    for part in (part for shards in manifest.splits.values() for part in shards):
+        data = (tmp_path / "out" / part.file).read_bytes()
+        assert part.bytes == len(data)
+        assert part.sha256 == hashlib.sha256(data).hexdigest()
 
 
 def test_nothing_else_is_left(tmp_path):
@@ -172,7 +139,7 @@ def test_full_disk_leaves_nothing(tmp_path, monkeypatch, failure):
     def full(*_):
         raise failure
 
-    monkeypatch.setattr(writer, "sync", full)
+    monkeypatch.setattr(shard, "sync", full)
     refused(74, tmp_path / "out", "writing failed", str(tmp_path / "out"))
     assert list(tmp_path.iterdir()) == []
 
@@ -181,25 +148,25 @@ def test_failing_disk_inside_tensorflow_leaves_nothing(tmp_path, monkeypatch):
     def failing(*_):
         raise tf.errors.UnknownError(None, None, "Input/output error")
 
-    monkeypatch.setattr(writer, "sync", failing)
+    monkeypatch.setattr(shard, "sync", failing)
     refused(74, tmp_path / "out", "writing failed")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_interruption_leaves_nothing(tmp_path):
-    def interrupted(items):
-        yield from items[:5]
-        raise KeyboardInterrupt
+    class Interrupted(Progress):
+        def advance(self, size):
+            raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write(tmp_path / "out", progress=interrupted)
+        write(tmp_path / "out", progress=Interrupted())
     assert list(tmp_path.iterdir()) == []
 
 
 def test_large_splits_are_cut_into_shards(tmp_path, monkeypatch):
     whole = write(tmp_path / "whole")
     total = sum(p.size for p in pictures(12))
-    monkeypatch.setattr(writer, "_SHARD_BYTES", total / 5)  # 12 pictures in 5 shards
+    monkeypatch.setattr(plan, "SHARD_BYTES", total / 5)  # 12 pictures in 5 shards
     manifest = write(tmp_path / "cut")
     shards = manifest.shards("train")
     assert [shard.file for shard in shards] == [
