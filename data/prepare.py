@@ -140,7 +140,7 @@ def _listing():
         from resnet_tf.preparation import imagenet
 
         files = {name: _path(name) for name in ("validation_labels", "synsets")}
-        return imagenet.listing(path, **files, seed=seed)
+        return imagenet.listing(path, **files)
     if source == "tfds":
         from resnet_tf.preparation import tfds
 

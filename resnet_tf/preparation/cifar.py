@@ -152,8 +152,9 @@ def _pictures(place, file: str, data, kind: _Kind, position: int, classes: int) 
             f"fetch {kind.archive} again",
         )
     stem = pathlib.PurePath(file).stem
+    changed = (place / file if place.is_dir() else place).stat().st_mtime_ns
     return [
-        Picture(functools.partial(_png, record), _PIXELS, label, f"{stem}/{i:05d}.png")
+        Picture(functools.partial(_png, record), _PIXELS, label, f"{stem}/{i:05d}.png", changed)
         for i, (record, label) in enumerate(zip(records[:, -_PIXELS:], labels))
     ]
 

@@ -35,6 +35,7 @@ class _Found(NamedTuple):
     filename: str
     read: Callable[[], bytes]
     size: int
+    changed: int
 
 
 _Classes = dict[str, list[_Found]]  # by synset
@@ -96,7 +97,7 @@ def listing(
 def _pictures(classes: _Classes, labels: dict[str, int]) -> list[Picture]:
     """In the order of the labels, and of the names: the same from tars and from folders."""
     return [
-        Picture(found.read, found.size, label, found.filename)
+        Picture(found.read, found.size, label, found.filename, found.changed)
         for synset, label in labels.items()
         for found in sorted(classes.get(synset, ()), key=lambda found: found.filename)
     ]
@@ -164,15 +165,17 @@ def _labelled(pictures: list[_Found], labels: dict[int, str], where: pathlib.Pat
 
 
 def _in_tar(path: pathlib.Path, within: Stretch | None = None, inner: str = "") -> Iterator[_Found]:
+    changed = path.stat().st_mtime_ns
     for name, stretch in tars.members(path, within, inner).items():
         if name.lower().endswith(_ENDINGS):
-            yield _Found(name, stretch.read, stretch.size)
+            yield _Found(name, stretch.read, stretch.size, changed)
 
 
 def _in_folder(folder: pathlib.Path) -> Iterator[_Found]:
     for path in folder.iterdir():
         if path.suffix.lower() in _ENDINGS and path.is_file():
-            yield _Found(path.name, path.read_bytes, path.stat().st_size)
+            status = path.stat()
+            yield _Found(path.name, path.read_bytes, status.st_size, status.st_mtime_ns)
 
 
 def _bad(where: pathlib.Path, what: str, remedy: str) -> UserError:

@@ -130,9 +130,9 @@ def _pictures(split: str, paths, images, labels, first: int, classes: int) -> li
             paths["labels"],
             f"label {found} of picture {wrong[0]} is not in {first} to {first + classes - 1}",
         )
-    size = images[0].size
+    size, changed = images[0].size, paths["images"].stat().st_mtime_ns
     return [
-        Picture(functools.partial(_png, image), size, label, f"{split}/{i:05d}.png")
+        Picture(functools.partial(_png, image), size, label, f"{split}/{i:05d}.png", changed)
         for i, (image, label) in enumerate(zip(images, labels.tolist()))
     ]
 

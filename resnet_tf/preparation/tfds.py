@@ -21,7 +21,6 @@ from resnet_tf.input import index
 from resnet_tf.preparation.picture import Listing, Picture
 from resnet_tf.preparation.stretch import Stretch
 from resnet_tf.preparation.tfds_features import Example, refuse_foreign_code
-from resnet_tf.reporting import say
 
 _INFO, _FEATURES = "dataset_info.json", "features.json"
 _UNLABELLED = -1
@@ -32,7 +31,7 @@ def listing(source: str, *, offline: bool = False) -> Listing:
 
     The pictures' bytes are kept as TFDS stored them; arrays of pixels become PNG. Splits
     whose labels are all -1, which is how TFDS says that there are none, are left out with a
-    line on stderr.
+    remark.
 
     Args:
       source: a prepared directory, or a name as TFDS takes it: "mnist",
@@ -58,11 +57,13 @@ def listing(source: str, *, offline: bool = False) -> Listing:
         raise _bad(directory, f"TFDS cannot read it: {_first_line(error)}") from error
     example = Example(builder.info, directory)
     splits = {split: _pictures(builder, split, example, directory) for split in builder.info.splits}
+    unlabelled = [split for split, pictures in splits.items() if not pictures]
     return Listing(
         name=builder.info.full_name,
         licence=" ".join(builder.info.redistribution_info.license.split()) or "not stated",
         classes=example.classes,
         splits={split: pictures for split, pictures in splits.items() if pictures},
+        remarks=tuple(f"{split!r} has no labels and is left out" for split in unlabelled),
     )
 
 
@@ -117,7 +118,6 @@ def _pictures(builder, split: str, example: Example, directory: pathlib.Path) ->
         found.append((read, len(record), label, key))
     labels = {label for _, _, label, _ in found}
     if labels == {_UNLABELLED}:
-        say(f"{builder.info.full_name}: {split!r} has no labels and is left out")
         return []
     for number, (_, _, label, _) in enumerate(found):
         if not 0 <= label < len(example.classes):

@@ -1,6 +1,5 @@
 """`--data_dir=tfds:NAME`: prepared once, whole or not at all, by any number of processes."""
 
-import inspect
 import os
 import pathlib
 import shutil
@@ -11,7 +10,7 @@ from preparation import tiny_tfds
 
 from resnet_tf.errors import UserError
 from resnet_tf.input import Manifest
-from resnet_tf.preparation import cached, write_dataset
+from resnet_tf.preparation import cached
 
 
 @pytest.fixture(autouse=True)
@@ -146,10 +145,6 @@ def test_failing_rename(tmp_path, prepared, written, monkeypatch):
     assert list((tmp_path / "cache" / "datasets").iterdir()) == []
 
 
-@pytest.mark.skipif(
-    "listing" not in inspect.signature(write_dataset).parameters,
-    reason="write_dataset does not take a Listing",
-)
 def test_records_can_be_read(prepared):
     manifest = Manifest.load(cached.directory_of(f"tfds:{prepared}", say=silent))
     assert (manifest.records("train"), manifest.records("validation")) == (7, 3)
