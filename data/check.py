@@ -25,7 +25,9 @@ _MAX_PIXELS = flags.DEFINE_integer(
     "max_image_pixels", 89_478_485, "height times width above which a picture is refused"
 )
 _WRITE = flags.DEFINE_bool("write_manifest", False, "write dataset.json beside foreign records")
-_CLASSES = flags.DEFINE_string("classes", "", "file of class names, a line each, or synset<TAB>name")
+_CLASSES = flags.DEFINE_string(
+    "classes", "", "file of class names, a line each, or synset<TAB>name"
+)
 _OFFSET = flags.DEFINE_integer("label_offset", None, "the label of the first class; default: found")
 _HTML = flags.DEFINE_string("html", "", "file to write a page to, with pictures of each class")
 _WORKERS = flags.DEFINE_integer("workers", 0, "pictures decoded at a time; 0: one a core")
@@ -38,6 +40,7 @@ def main(_):
     from tqdm import tqdm
 
     from resnet_tf import inspection
+    from resnet_tf.inspection import counted
     from resnet_tf.reporting import journal, say
 
     options = inspection.Options(
@@ -72,8 +75,8 @@ def main(_):
     if failed:
         raise errors.UserError(
             errors.BAD_DATA,
-            f"{report.errors:,} errors, {report.warnings:,} warnings"
-            + (f", so no dataset.json was written" if _WRITE.value else ""),
+            f"{counted(report.errors, 'error')}, {counted(report.warnings, 'warning')}"
+            + (", so no dataset.json was written" if _WRITE.value else ""),
             _DATA_DIR.value,
             "see above; each finding is a line on stdout",
         )
@@ -92,6 +95,13 @@ def _check_flags() -> None:
         raise bad_flag("write_manifest", "needs mean and deviation, so it excludes --nodecode")
     if _WRITE.value and _SPLIT.value:
         raise bad_flag("write_manifest", "describes every split, so it excludes --split")
+    if not pathlib.Path(_DATA_DIR.value).exists():  # said before TensorFlow loads
+        raise errors.UserError(
+            errors.MISSING_INPUT,
+            "the data directory does not exist",
+            _DATA_DIR.value,
+            "give --data_dir, or make one with data/prepare.py",
+        )
 
 
 def _description(report) -> list[str]:

@@ -58,7 +58,9 @@ def _side_by_side(messages: list[bytes], longest: int) -> np.ndarray:
             start = longest - len(message)
             rows[i, start : start + 4] ^= 0xFF
     blocks = rows.reshape(len(messages), -1, _BLOCK)
-    parts = _moved(np.zeros(blocks.shape[0] * blocks.shape[1], np.uint32), blocks.reshape(-1, _BLOCK))
+    parts = _moved(
+        np.zeros(blocks.shape[0] * blocks.shape[1], np.uint32), blocks.reshape(-1, _BLOCK)
+    )
     parts = parts.reshape(len(messages), -1)
     for column in parts.T:
         register = _shifted(register) ^ column

@@ -141,3 +141,8 @@ class Findings:
 def plain(text: str) -> str:
     """On one line and harmless to a terminal: what cannot be printed is escaped."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def counted(number: int, noun: str) -> str:
+    """ "1 error", "2,000 errors"."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -79,7 +79,7 @@ def frames_of(data) -> Frames:
 
 def is_sound(path: str | os.PathLike, records: int) -> bool:
     """Whether TensorFlow's reader takes the whole file, both checksums of each record, as
-    `records` records."""
+    `records` records. Only for files without gaps: it ends the process on a forged length."""
     dataset = tf.data.TFRecordDataset(os.fspath(path), buffer_size=_READ_BUFFER).batch(16)
     try:
         read = dataset.reduce(

@@ -13,7 +13,7 @@ from resnet_tf.errors import UserError
 from resnet_tf.files import replace_synced
 from resnet_tf.input import images
 from resnet_tf.inspection.checking import Report
-from resnet_tf.inspection.findings import KINDS, plain
+from resnet_tf.inspection.findings import KINDS, counted, plain
 from resnet_tf.inspection.reading import Reader
 
 _SIDE = 72  # pixels of a thumbnail's longer side
@@ -61,7 +61,10 @@ def write(path: str | os.PathLike, report: Report) -> None:
 
 def page_of(report: Report) -> str:
     """The page as text; everything that comes from the data is escaped."""
-    title = _escaped(f"{report.layout.name}: {report.errors:,} errors, {report.warnings:,} warnings")
+    title = _escaped(
+        f"{report.layout.name}: {counted(report.errors, 'error')},"
+        f" {counted(report.warnings, 'warning')}"
+    )
     parts = [_summary(report), _findings(report), _histogram(report), _samples(report)]
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">\n'

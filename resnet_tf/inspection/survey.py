@@ -56,7 +56,7 @@ class Survey:
         self._layout, self._findings, self._max_pixels = layout, findings, max_pixels
         self._decoder = Decoder(workers) if workers else None
         self.tables: list[Table] = []
-        self.shards: dict[str, tuple[Shard, ...]] = {split: () for split in layout.splits}
+        self.shards: dict[str, tuple[Shard, ...]] = dict.fromkeys(layout.splits, ())
         self.features = layout.features
         self.texts: dict[tuple[int, str, str], dict] = {}
         self.sizes: set[tuple[int, int]] = set()

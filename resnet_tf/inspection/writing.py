@@ -4,6 +4,7 @@ from resnet_tf import errors
 from resnet_tf.errors import UserError
 from resnet_tf.input.manifest import FILE_NAME, Manifest
 from resnet_tf.inspection.checking import Report
+from resnet_tf.inspection.findings import counted
 
 
 def manifest_of(report: Report) -> Manifest:
@@ -17,7 +18,7 @@ def manifest_of(report: Report) -> Manifest:
     if report.errors:
         raise UserError(
             errors.BAD_DATA,
-            f"{report.errors:,} errors were found, so no {FILE_NAME} was written",
+            f"{counted(report.errors, 'error')} found, so no {FILE_NAME} was written",
             directory,
             "mend them first",
         )
