@@ -19,6 +19,8 @@ def check(survey: Survey, findings: Findings, reader: Reader) -> None:
             by_split.setdefault(table.split, (table, number))
             if earlier:
                 what = f"same bytes as {_name(*earlier, reader)}"
+                if _label(*earlier) != _label(table, number):
+                    what += f", labelled {_label(*earlier)} there and {_label(table, number)} here"
                 findings.add(kind, what, **reader.place(table, number))
 
 
@@ -28,6 +30,10 @@ def check_shards(survey: Survey, findings: Findings) -> None:
     for shard in (shard for shards in survey.shards.values() for shard in shards):
         if (first := seen.setdefault(shard.sha256, shard.file)) != shard.file:
             findings.add("same-shard", f"same bytes as {first}", file=shard.file)
+
+
+def _label(table: Table, number: int) -> int:
+    return int(table.rows["label"][number])
 
 
 def _name(table: Table, number: int, reader: Reader) -> str:

@@ -21,6 +21,7 @@ _A_CLASS = 8
 _MOST_CLASSES = 200
 _MOST_BYTES = 4 * 2**20  # of thumbnails, in base64
 _MOST_FINDINGS = 50  # of a kind
+_OPEN_CLASSES = 50  # a longer table is folded
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1b1f24; --faint: #667; --ground: #fff; --line: #d8dce2;
   --bar: #4a7fb5; --error: #b3261e; --warning: #8a5a00; --note: #667; }
@@ -123,8 +124,13 @@ def _histogram(report: Report) -> str:
         rows.append(f'<tr><td>{_escaped(name)}</td>{numbers}<td class="wide">{bar}</td></tr>')
     more = len(report.classes.names) - len(shown)
     rest = f"<p>… and {more:,} classes more</p>" if more else ""
-    body = "\n".join(rows)
-    return f"<h2>Pictures of each class</h2><table><tr><th>class</th>{head}<th></th></tr>{body}</table>{rest}"  # fmt: skip  # noqa: E501
+    is_open = " open" if len(shown) <= _OPEN_CLASSES else ""
+    return (
+        f"<h2>Pictures of each class</h2><details{is_open}><summary>{len(rows):,} classes</summary>"
+        f"<table><tr><th>class</th>{head}<th></th></tr>"
+        + "\n".join(rows)
+        + f"</table>{rest}</details>"
+    )
 
 
 def _samples(report: Report) -> str:

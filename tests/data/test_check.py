@@ -63,23 +63,6 @@ def test_foreign_set_becomes_usable(tmp_path, script):
     ]
     files.write_shard(tmp_path / "train-00000-of-00001", payloads)
     (tmp_path / "names.txt").write_text("n01\tant\nn02\tbee\n")
-    arguments = ["data/check.py", f"--data_dir={tmp_path}", "--split=train", "--workers=1"]
-    done = script(*arguments, "--strict")
-    assert done.returncode == 65
-    assert "0 errors, 2 warnings" in done.stderr
-    assert lines(done)[-1]["warnings"] == 2
-
-
-def test_foreign_set_becomes_usable(tmp_path, script):
-    payloads = [
-        files.example(image__encoded=files.png(i), image__class__label=i % 2 + 1) for i in range(6)
-    ]
-    files.write_shard(tmp_path / "train-00000-of-00001", payloads)
-    (tmp_path / "names.txt").write_text("n01\tant\nn02\tbee\n")
-    looked = script("data/check.py", f"--data_dir={tmp_path}")
-    assert looked.returncode == 0
-    assert "--write_manifest makes one" in looked.stderr
-    assert not (tmp_path / "dataset.json").exists()
     arguments = [
         f"--data_dir={tmp_path}",
         "--write_manifest",

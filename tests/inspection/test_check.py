@@ -393,14 +393,14 @@ def test_duplicates_inside_and_between_splits(tmp_path):
     train, test = files.sound_records(9), files.sound_records(6, first=100)
     train[6] = record(png(2), 2, "again.png")
     train[8] = record(png(2), 2, "and again.png")
-    test[3] = record(png(4), 0, "leaked.png")
+    test[3] = record(png(4), 0, "leaked.png")  # it was a bee
     test[5] = record(png(100), 2, "twice.png")
     write_set(tmp_path, train, test)
     report = check(tmp_path)
     assert list(found(report)) == ["leakage", "duplicate"]
     (leak,) = report.findings.kept["leakage"]
     assert (leak.file, leak.record, leak.key) == (TEST, 3, "leaked.png")
-    assert leak.what == f"same bytes as {TRAIN}, record 4, bee/4.png"
+    assert leak.what == f"same bytes as {TRAIN}, record 4, bee/4.png, labelled 1 there and 0 here"
     assert [(f.file, f.record, f.key) for f in report.findings.kept["duplicate"]] == [
         (TRAIN, 6, "again.png"),
         (TRAIN, 8, "and again.png"),
