@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import dataclasses
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -38,15 +39,7 @@ class Decoder:
 
     def __init__(self, workers: int):
         self._thread = concurrent.futures.ThreadPoolExecutor(1)
-        kinds = (tf.int64, tf.float64, tf.float64, tf.bool, tf.uint8)
-
-        @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
-        def measure_all(encoded):
-            return tf.map_fn(
-                _measure, encoded, fn_output_signature=kinds, parallel_iterations=workers
-            )
-
-        self._measure_all = measure_all
+        self._measure_all = _measuring(workers)
 
     def close(self) -> None:
         """Ends the thread."""
@@ -86,6 +79,18 @@ class Decoder:
             half = len(encoded) // 2
             return self._halving(encoded[:half]) + self._halving(encoded[half:])
         return list(zip(*(column.numpy() for column in columns)))
+
+
+@functools.cache
+def _measuring(workers: int):
+    """The traced function that measures a batch of encoded pictures."""
+    kinds = (tf.int64, tf.float64, tf.float64, tf.bool, tf.uint8)
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+    def measure_all(encoded):
+        return tf.map_fn(_measure, encoded, fn_output_signature=kinds, parallel_iterations=workers)
+
+    return measure_all
 
 
 def _measure(encoded: tf.Tensor):

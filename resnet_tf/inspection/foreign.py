@@ -17,6 +17,7 @@ from resnet_tf.errors import UserError
 from resnet_tf.input.manifest import Features
 from resnet_tf.inspection.layout import Claim, Layout, distinct
 
+_SIGNS = ("dataset.json", "features.json")
 _MAX_BYTES = 16 * 2**20
 _TFDS = re.compile(r"(?P<name>.+)-(?P<split>[^-.]+)\.(?P<format>[a-z_]+)-\d+-of-\d+")
 _NUMBERED = re.compile(r"(?P<stem>.+?)-\d+-of-\d+(\.tfrecords?)?(\.gz)?")
@@ -57,7 +58,8 @@ def layout_of(directory: pathlib.Path) -> Layout:
             errors.MISSING_INPUT,
             "the data directory holds neither dataset.json nor anything named like a shard",
             directory,
-            "give a directory of TFRecord files, or make one with data/prepare.py",
+            _below(directory)
+            or "give a directory of TFRecord files, or make one with data/prepare.py",
         )
     papers = _Papers(directory)
     return Layout(
@@ -74,6 +76,13 @@ def layout_of(directory: pathlib.Path) -> Layout:
         label_offset=0 if papers.features else None,
         missing=tuple(name for names in files.values() for name in _missing(names)),
     )
+
+
+def _below(directory: pathlib.Path) -> str:
+    """Where a data set lies further down, as TFDS puts it below its name and version."""
+    patterns = (f"{'*/' * depth}{file}" for depth in (1, 2, 3) for file in _SIGNS)
+    found = next((path for pattern in patterns for path in sorted(directory.glob(pattern))), None)
+    return f"did you mean --data_dir={found.parent}?" if found else ""
 
 
 def _rank(split: str) -> tuple[bool, str]:

@@ -100,10 +100,10 @@ class Look:
 
     def _damaged(self, findings: Findings, keys) -> set[int]:
         frames, damaged = self.frames, set()
-        lengths = "the checksum of its length is wrong"
+        lengths, payloads = "the checksum of its length is wrong", "its bytes were changed"
         for kind, numbers, what in (
             ("damaged-length", frames.damaged_lengths, lengths),
-            ("damaged-payload", framing.damaged_payloads(self._data, frames), "damaged"),
+            ("damaged-payload", framing.damaged_payloads(self._data, frames), payloads),
         ):
             for number in numbers:
                 damaged.add(number)

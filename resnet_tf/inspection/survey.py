@@ -65,22 +65,28 @@ class Survey:
 
     def run(self, advance: Callable[[int], object]) -> None:
         """Looks at everything; `advance` is told the bytes of each shard that is done."""
-        with concurrent.futures.ThreadPoolExecutor(2) as pool:
-            for split, claims in self._layout.splits.items():
-                for claim in claims:
-                    path = self._layout.directory / claim.file
-                    size = shards.size_of(path, self._findings)
-                    if size is None:
-                        continue
-                    try:
-                        with shards.opened(path) as data:
-                            self._shard(split, claim, data, shards.Look(path, data, pool))
-                    except OSError as error:
-                        what = error.strerror or str(error)
-                        self._findings.add("unreadable-shard", what, file=claim.file)
-                    advance(size)
-        if self._decoder:
-            self._decoder.close()
+        try:
+            with concurrent.futures.ThreadPoolExecutor(2) as pool:
+                for split, claims in self._layout.splits.items():
+                    for claim in claims:
+                        advance(self._file(split, claim, pool))
+        finally:
+            if self._decoder:
+                self._decoder.close()
+
+    def _file(self, split: str, claim: Claim, pool: concurrent.futures.Executor) -> int:
+        """Looks at one shard; returns its bytes."""
+        path = self._layout.directory / claim.file
+        size = shards.size_of(path, self._findings)
+        if size is None:
+            return 0
+        try:
+            with shards.opened(path) as data:
+                self._shard(split, claim, data, shards.Look(path, data, pool))
+        except OSError as error:
+            what = error.strerror or str(error)
+            self._findings.add("unreadable-shard", what, file=claim.file)
+        return size
 
     def _shard(self, split: str, claim: Claim, data: mmap.mmap, look: shards.Look) -> None:
         features = self._features(data, look.frames)

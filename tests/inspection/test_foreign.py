@@ -265,6 +265,14 @@ def test_directory_without_shards(tmp_path):
     refused(tmp_path / "readme.md", 66, "not a directory")
 
 
+@pytest.mark.parametrize("place", ["1.0.0", "tiny/1.0.0", "tiny/plain/1.0.0"])
+def test_directory_above_a_data_set(tmp_path, place):
+    directory = tmp_path / place
+    directory.mkdir(parents=True)
+    tfds_set(directory)
+    refused(tmp_path, 66, f"did you mean --data_dir={directory}?")
+
+
 def test_array_record_is_refused_with_a_hint(tmp_path):
     (tmp_path / "tiny-train.array_record-00000-of-00001").write_bytes(b"x")
     refused(tmp_path, 65, "stored as array_record; read is tfrecord", "file_format=tfrecord")
