@@ -43,15 +43,7 @@ def main(_):
     from resnet_tf.inspection import counted
     from resnet_tf.reporting import journal, say
 
-    options = inspection.Options(
-        split=_SPLIT.value,
-        decode=_DECODE.value,
-        max_pixels=_MAX_PIXELS.value,
-        classes=inspection.read_class_names(_CLASSES.value) if _CLASSES.value else (),
-        label_offset=_OFFSET.value,
-        anew=_WRITE.value,
-        workers=_WORKERS.value,
-    )
+    options = _options()
     total = inspection.bytes_of(_DATA_DIR.value, options)
     with tqdm(
         total=total, unit="B", unit_scale=True, file=sys.stderr, disable=not sys.stderr.isatty()
@@ -102,6 +94,21 @@ def _check_flags() -> None:
             _DATA_DIR.value,
             "give --data_dir, or make one with data/prepare.py",
         )
+
+
+def _options():
+    """What the flags ask of `inspection.check`."""
+    from resnet_tf import inspection
+
+    return inspection.Options(
+        split=_SPLIT.value,
+        decode=_DECODE.value,
+        max_pixels=_MAX_PIXELS.value,
+        classes=inspection.read_class_names(_CLASSES.value) if _CLASSES.value else (),
+        label_offset=_OFFSET.value,
+        anew=_WRITE.value,
+        workers=_WORKERS.value,
+    )
 
 
 def _description(report) -> list[str]:

@@ -47,8 +47,11 @@ def opened(path: pathlib.Path) -> Iterator[mmap.mmap]:
     """The bytes of a file, mapped."""
     with open(path, "rb") as file:
         data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    with data:
+    try:
         yield data
+    finally:
+        with contextlib.suppress(BufferError):  # interrupted while another thread reads it
+            data.close()
 
 
 class Look:

@@ -97,7 +97,8 @@ class Survey:
             one.take(number, records.look(payload, features, self._max_pixels))
         one.drain()
         shard, damaged = look.finish(claim, self._findings, keys)
-        one.rows["usable"][sorted(damaged)] = False
+        if damaged:
+            self._forget(claim.file, one.rows, damaged)
         for number, kind, what, key in sorted(one.problems):
             if number not in damaged:
                 offset = int(look.frames.offsets[number])
@@ -106,6 +107,16 @@ class Survey:
                 )
         self.tables.append(Table(split, claim.file, one.rows))
         self.shards[split] += (shard,)
+
+    def _forget(self, file: str, rows: np.ndarray, damaged: set[int]) -> None:
+        """What a damaged record says of itself counts for nothing."""
+        rows["usable"][sorted(damaged)] = False
+        rows["label"][sorted(damaged)] = NO_LABEL
+        self.texts = {
+            text: place
+            for text, place in self.texts.items()
+            if place["file"] != file or place["record"] not in damaged
+        }
 
     def _features(self, data: mmap.mmap, frames: Frames) -> Features:
         for number in range(min(100, len(frames.offsets))):

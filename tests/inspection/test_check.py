@@ -228,6 +228,19 @@ def test_every_damaged_record_is_named_and_the_rest_is_looked_at(tmp_path):
     assert report.errors == 7  # with sha256
 
 
+def test_what_a_damaged_record_says_counts_for_nothing(tmp_path):
+    # Sound as examples, but for their checksums: a label beyond the classes, a wrong name.
+    payloads = files.sound_records(6)
+    payloads[3] = record(png(90), 7, "three.png", text="bee")
+    payloads[4] = record(png(91), 0, "four.png", text="cat")
+    write_set(tmp_path, payloads)
+    for number in (3, 4):
+        damage(tmp_path / TRAIN, files.frames(payloads)[number + 1] - 1)
+    report = check(tmp_path, decode=False)
+    assert set(found(report)) == {"damaged-payload", "shard-sha256"}
+    assert report.histogram["train"].tolist() == [1, 1, 2]
+
+
 # ---- records
 
 
