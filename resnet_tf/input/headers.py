@@ -38,6 +38,7 @@ class Header:
       bits: of a sample: 8, or 1, 2, 4, 12, 16.
       orientation: EXIF's, 1 to 8; 1 where there is none.
       trailing: bytes after the picture's end.
+      palette: whether a PNG's samples are numbers of colours in a list.
     """
 
     format: str
@@ -47,6 +48,24 @@ class Header:
     bits: int = 8
     orientation: int = 1
     trailing: int = 0
+    palette: bool = False
+
+    @property
+    def alpha(self) -> bool:
+        """Whether the last channel is transparency."""
+        return self.format == "png" and self.channels in (2, 4)
+
+
+class Unusable(ValueError):
+    """Why no decoder could, or should, make a picture of some bytes.
+
+    Attributes:
+      kind: "empty-picture", "other-format", "damaged-picture" or "too-large".
+    """
+
+    def __init__(self, kind: str, what: str):
+        super().__init__(what)
+        self.kind = kind
 
 
 def format_of(encoded: bytes) -> str:
@@ -74,33 +93,47 @@ def format_of(encoded: bytes) -> str:
 _CONTROLS = {chr(code) for code in range(32)} - set("\t\n\r\f")
 
 
-def inspect(encoded: bytes) -> Header:
+def inspect(encoded: bytes, max_pixels: int | None = None) -> Header:
     """Reads the header of a whole JPEG or PNG.
 
+    Args:
+      encoded: the file's bytes.
+      max_pixels: height times width above which a picture is refused, cut off or not; None
+        (the default) takes any.
+
     Raises:
-      ValueError: says why no decoder could make a picture of it: another format, a broken
-        header, an end that is missing.
+      Unusable: (a ValueError) says why no decoder could make a picture of it: another format,
+        a broken header, an end that is missing, too large.
     """
     kind = format_of(encoded)
+    if kind == "empty":
+        raise Unusable("empty-picture", "it is empty")
+    if kind == "unknown":
+        raise Unusable("other-format", f"it is neither JPEG nor PNG, it starts {encoded[:8]!r}")
     if kind not in ("jpeg", "png"):
-        raise ValueError(
-            "it is empty" if kind == "empty" else f"it is neither JPEG nor PNG but {kind}"
-            if kind != "unknown" else f"it is neither JPEG nor PNG, it starts {encoded[:8]!r}"
-        )  # fmt: skip
+        raise Unusable("other-format", f"it is neither JPEG nor PNG but {kind}")
     try:
-        header = _jpeg(encoded) if kind == "jpeg" else _png(encoded)
+        return (_jpeg if kind == "jpeg" else _png)(encoded, max_pixels)
     except (struct.error, IndexError) as error:
-        raise ValueError(f"its {kind.upper()} header is cut off") from error
-    if header.height < 1 or header.width < 1:
-        raise ValueError(f"its size is {header.height}x{header.width}")
-    return header
+        raise _damaged(f"its {kind.upper()} header is cut off") from error
 
 
-def _jpeg(data: bytes) -> Header:
+def _damaged(what: str) -> Unusable:
+    return Unusable("damaged-picture", what)
+
+
+def _check_size(height: int, width: int, max_pixels: int | None) -> None:
+    if height < 1 or width < 1:
+        raise _damaged(f"its size is {height}x{width}")
+    if max_pixels is not None and height * width > max_pixels:
+        raise Unusable("too-large", f"it has {height}x{width} pixels, more than {max_pixels:,}")
+
+
+def _jpeg(data: bytes, max_pixels: int | None) -> Header:
     position, frame, orientation = 2, None, 1
     while True:
         if data[position] != 0xFF:
-            raise ValueError(f"its JPEG header is damaged at byte {position}")
+            raise _damaged(f"its JPEG header is damaged at byte {position}")
         marker = data[position + 1]
         if marker == 0xFF:  # a fill byte
             position += 1
@@ -109,42 +142,43 @@ def _jpeg(data: bytes) -> Header:
             position += 2
             continue
         if marker == 0xD9:
-            raise ValueError("it has no picture data")
+            raise _damaged("it has no picture data")
         length = struct.unpack_from(">H", data, position + 2)[0]
-        body = data[position + 4 : position + 2 + length]
         if marker in _FRAMES:
-            bits, height, width, channels = struct.unpack_from(">BHHB", body)
+            bits, height, width, channels = struct.unpack_from(">BHHB", data, position + 4)
+            _check_size(height, width, max_pixels)
             frame = height, width, channels, bits
-        elif marker == 0xE1 and body.startswith(b"Exif\0\0"):
-            orientation = _orientation(body[6:])
+        elif marker == 0xE1 and data.startswith(b"Exif\0\0", position + 4):
+            orientation = _orientation(data[position + 10 : position + 2 + length])
         elif marker == 0xDA:
             break
         position += 2 + length
     if frame is None:
-        raise ValueError("its JPEG header has no size")
-    end = data.rfind(b"\xff\xd9")
-    if end < position:
-        raise ValueError("it is cut off: the end of the JPEG is missing")
+        raise _damaged("its JPEG header has no size")
+    end = data.rfind(b"\xff\xd9", position)
+    if end < 0:
+        raise _damaged("it is cut off: the end of the JPEG is missing")
     return Header("jpeg", *frame, orientation=orientation, trailing=len(data) - end - 2)
 
 
-def _png(data: bytes) -> Header:
+def _png(data: bytes, max_pixels: int | None) -> Header:
     width, height, bits, colours = struct.unpack_from(">IIBB", data, 16)
     if data[12:16] != b"IHDR" or colours not in _PNG_CHANNELS:
-        raise ValueError("its PNG header is damaged")
+        raise _damaged("its PNG header is damaged")
+    _check_size(height, width, max_pixels)
     position, orientation = len(_PNG), 1
     while True:
         if position + 12 > len(data):
-            raise ValueError("it is cut off: the end of the PNG is missing")
+            raise _damaged("it is cut off: the end of the PNG is missing")
         length, kind = struct.unpack_from(">I4s", data, position)
         if kind == b"eXIf":
             orientation = _orientation(data[position + 8 : position + 8 + length])
         position += 12 + length
-        if kind == b"IEND":
+        if kind == b"IEND" and position <= len(data):
             break
     return Header(
         "png", height, width, _PNG_CHANNELS[colours], 8 if colours == 3 else bits,
-        orientation, len(data) - position,
+        orientation, len(data) - position, palette=colours == 3,
     )  # fmt: skip
 
 
