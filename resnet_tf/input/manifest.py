@@ -93,8 +93,8 @@ class Manifest:
                 errors.MISSING_INPUT,
                 f"the data directory has no {FILE_NAME}",
                 directory,
-                "data/prepare.py makes records with their manifest, data/check.py --write_manifest a"
-                " manifest for records that are there",
+                "data/prepare.py makes records with their manifest, data/check.py --write_manifest"
+                " a manifest for records that are there",
             )
         try:
             if path.stat().st_size > _MAX_BYTES:
