@@ -8,9 +8,13 @@ import threading
 import pytest
 from preparation import tiny_tfds
 
+from resnet_tf.config import Config
+from resnet_tf.distribution import DeviceRequest
 from resnet_tf.errors import UserError
+from resnet_tf.evaluation import evaluate_checkpoint
 from resnet_tf.input import Manifest
 from resnet_tf.preparation import cached
+from resnet_tf.training import loop
 
 
 @pytest.fixture(autouse=True)
@@ -150,3 +154,21 @@ def test_records_can_be_read(prepared):
     assert (manifest.records("train"), manifest.records("validation")) == (7, 3)
     assert manifest.classes == ("cat", "dog", "newt")
     assert (manifest.height, manifest.width, manifest.channels) == (6, 5, 3)
+
+
+def test_trained_on_and_evaluated_by_its_name(tmp_path):
+    examples = [{"image": tiny_tfds.pixels(i, (8, 8, 3)), "label": i % 2} for i in range(12)]
+    found = tiny_tfds.prepare(
+        tmp_path / "tfds",
+        lambda f: {"image": f.Image(shape=(8, 8, 3)), "label": f.ClassLabel(names=["cat", "dog"])},
+        {"train": examples[:8], "test": examples[8:]},
+    )
+    config = Config(
+        model="cifar_resnet", model_options={"depth": 8, "width_multiplier": 0.25}, steps=2,
+        batch_size=4, data_dir=f"tfds:{found}", model_dir=str(tmp_path / "run"), devices="cpu",
+    )  # fmt: skip
+    done = loop.train(config)
+    assert (done["examples_seen"], done["eval"]["examples"]) == (8, 4)
+    shutil.rmtree(found)  # what was prepared is enough from here on
+    again = evaluate_checkpoint(config.model_dir, DeviceRequest.parse("cpu"))
+    assert again["loss"] == pytest.approx(done["eval"]["loss"], rel=1e-6)
