@@ -227,7 +227,7 @@ class Config:
         if self.crop_scale and not self.crop_ratio:
             raise bad_flag("crop_ratio", "must be given with crop_scale")
         for side in self.resolutions:
-            if side != int(side) or side < 1:
+            if not (1 <= side <= _LARGEST and side == int(side)):
                 raise bad_flag("resolutions", "must be whole numbers, 1 or more", side)
         if len(self.resolution_boundaries) != max(len(self.resolutions) - 1, 0):
             found = f"{len(self.resolution_boundaries)} for {len(self.resolutions)} resolutions"

@@ -155,7 +155,11 @@ def test_imagenet20_of_ex6_net():
     assert config.weight_decay == 4e-5
     assert (config.pad, config.flip) == (0, True)
     assert (config.save_every_steps, config.eval_every_steps, config.keep) == (50, 50, 3)
-    assert "checkpoint" in recipe.departures and "brightness" in recipe.departures
+    # Whole pictures resized plainly, mirrored, brightness by 32 levels and saturation by half.
+    assert (config.crop_scale, config.antialias) == ((), False)
+    assert config.brightness * 255 == 32 and config.saturation == 0.5
+    assert (config.contrast, config.hue, config.policy) == (0, 0, "")
+    assert "checkpoint" in recipe.departures
 
 
 def test_flowers20_of_plain_resnet100():
@@ -192,7 +196,8 @@ def test_imagenet_of_ninety_epochs(name):
     assert config.weight_decay == 1e-4
     assert config.label_smoothing == 0.1
     assert config.flip is True
-    assert "random resized crops" in recipe.departures
+    assert config.crop_scale == (0.08, 1) and config.crop_ratio == (3 / 4, 4 / 3)
+    assert not recipe.departures
     assert "1512.03385" in recipe.paper or "_" in name
 
 

@@ -24,9 +24,10 @@ import dataclasses
 import tensorflow as tf
 
 # The first word of every seed says what the number is for, so that no two uses share one.
-# A window's or a copy's number stands above it.
+# A window's or a copy's number stands above it, right above: below 65,536 the cipher takes eight
+# bits of each word, so that 64 windows differ.
 _ORDER, _NOISE, _STREAM, _SHARDS = 0, 1, 2, 3
-_ABOVE = 256
+_ABOVE = 4
 _ROUNDS = 16
 NOISE_BITS = 40
 
@@ -113,8 +114,10 @@ class Order:
     def _in_windows(self, places):
         """π for windows, an epoch of the batch at a time."""
         epochs, which = tf.unique(epoch_of(places, self.records), out_idx=tf.int64)
-        shards, starts = tf.map_fn(self._layout, epochs, fn_output_signature=(tf.int64, tf.int64))
         n, count = self.records, len(self.shards)
+        # Shapes, so that no position at all is no error.
+        layout = tuple(tf.TensorSpec([size], tf.int64) for size in (count, count + 1))
+        shards, starts = tf.map_fn(self._layout, epochs, fn_output_signature=layout)
         # One long line of all epochs' shards: epoch number u begins at u · n.
         line = starts[:, :-1] + n * tf.range(tf.size(epochs, tf.int64))[:, None]
         line = tf.reshape(line, [-1])

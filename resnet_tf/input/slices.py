@@ -42,6 +42,7 @@ class Slices:
 
     def within(self, first: tf.Tensor, end: tf.Tensor) -> tf.Tensor:
         """The positions from `first` to before `end` that belong here, ascending; int64 `[k]`."""
-        positions = tf.range(tf.maximum(first, self.first_position), end)
+        first = tf.maximum(first, self.first_position)
+        positions = tf.range(first, tf.maximum(first, end))
         replicas = positions % self.batch_size // self.per_replica - self.first_replica
         return tf.boolean_mask(positions, (replicas >= 0) & (replicas < self.replicas))

@@ -261,7 +261,7 @@ BAD = [
     (["--warmup=99999999999999999999"], 64, "warmup must be at most 2147483648 steps"),
     (["--epochs=1e300"], 64, "epochs must give fewer steps"),
     (["--seed=4294967296"], 64, "seed must be 2147483647 or less"),
-    (["--pad=8"], 64, "pad must be below the pictures' size, 8x8, got 8"),
+    (["--pad=8"], 64, "pad must be below the pictures' size, 8, got 8"),
     (["--model_options=depth=8,width_multiplier=0.01"], 64, "channels_out must be an integer"),
     (["--data_dir=" + "x" * 300], 74, "File name too long"),
     (["--data_dir=x\udcff"], 64, "--data_dir is not UTF-8"),

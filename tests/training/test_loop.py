@@ -17,7 +17,18 @@ def test_a_call_ends_at_the_next_event_and_is_never_longer_than_asked(step, tota
     config = Config(
         steps=100, steps_per_call=5, log_every_steps=20, save_every_steps=30, eval_every_steps=0
     )
-    assert loop._steps_until_next_event(config, step, total) == expected
+    run = types.SimpleNamespace(
+        config=config, total_steps=total, feed=types.SimpleNamespace(resizes=())
+    )
+    assert loop._steps_until_next_event(run, step) == expected
+
+
+@pytest.mark.parametrize("step, expected", [(0, 3), (3, 4), (7, 5), (12, 1), (13, 5), (98, 2)])
+def test_a_call_ends_where_the_size_of_the_pictures_changes(step, expected):
+    config = Config(steps=100, steps_per_call=5, log_every_steps=1000)
+    feed = types.SimpleNamespace(resizes=(3, 7, 13))
+    run = types.SimpleNamespace(config=config, total_steps=100, feed=feed)
+    assert loop._steps_until_next_event(run, step) == expected
 
 
 def test_something_is_due_at_its_multiples_and_at_the_end():
