@@ -12,7 +12,19 @@ batches run on across an epoch's end. Replicas and workers take slices of one se
 
 π is TensorFlow's `RandomIndexShuffle`, a cipher on the integers below n, with 16 rounds.
 (The public `tf.random.experimental.index_shuffle` fixes 4, at which neighbours in the order
-are correlated and the orders of two epochs resemble each other.)
+are correlated and the orders of two epochs resemble each other.) Below 65,536 the cipher takes but
+8 bits of each of the three words of its key, so seed and epoch are not given to it as they are,
+which would make epochs 0 and 256 alike: they are first mixed into 64 bits,
+
+    h = mix(mix(mix(mix(purpose) + seed) + epoch) + w)      in 64 bits, without sign
+    key = the bits 0 to 20, 21 to 41 and 43 to 63 of h
+
+    mix(z): z += 0x9E3779B97F4A7C15; z = (z ^ z >> 30) · 0xBF58476D1CE4E5B9;
+            z = (z ^ z >> 27) · 0x94D049BB133111EB; z ^ z >> 31
+
+which is SplitMix64's (Steele, Lea and Flood 2014, "Fast splittable pseudorandom number
+generators"). What a number is for is its purpose, so that no two uses share a key; w is the
+number of a window or of a copy, 0 where there is none.
 
 With a *window* of W shards, π first permutes the shards, by (seed, epoch), cuts their list into
 windows of W, and then permutes the records of each window. A disk that is slow at random reads
@@ -20,14 +32,12 @@ can then be read a window at a time, in sequence; one window over all shards is 
 """
 
 import dataclasses
+import functools
 
 import tensorflow as tf
 
-# The first word of every seed says what the number is for, so that no two uses share one.
-# A window's or a copy's number stands above it, right above: below 65,536 the cipher takes eight
-# bits of each word, so that 64 windows differ.
+# Purposes.
 _ORDER, _NOISE, _STREAM, _SHARDS = 0, 1, 2, 3
-_ABOVE = 4
 _ROUNDS = 16
 NOISE_BITS = 40
 
@@ -102,9 +112,8 @@ class Order:
         """The shards in the order of their windows, `[s]`, and where each begins, `[s + 1]`."""
         count = len(self.shards)
         size = min(self.window or count, count)
-        shuffled = _shuffle(
-            tf.range(count, dtype=tf.int64), _SHARDS, self.seed, tf.fill([count], epoch), count - 1
-        )
+        numbers = tf.range(count, dtype=tf.int64)
+        shuffled = _shuffle(numbers, (_SHARDS, self.seed, epoch), count - 1)
         # Ascending inside a window: then one window is no different from none.
         padded = tf.pad(shuffled, [[0, -count % size]], constant_values=count)
         shards = tf.reshape(tf.sort(tf.reshape(padded, [-1, size])), [-1])[:count]
@@ -128,10 +137,8 @@ class Order:
         after = tf.minimum(first + self.window, (which + 1) * count)
         ends = tf.concat([line, [n * tf.size(epochs, tf.int64)]], axis=0)
         start, end = tf.gather(line, first), tf.gather(ends, after)
-        moved = start + _shuffle(
-            places - start, _ORDER + _ABOVE * window, self.seed,
-            tf.gather(epochs, which), end - start - 1,
-        )  # fmt: skip
+        parts = (_ORDER, self.seed, tf.gather(epochs, which), window)
+        moved = start + _shuffle(places - start, parts, end - start - 1)
         entry = _entry(line, moved)
         firsts = tf.cumsum(tf.constant(self.shards, tf.int64), exclusive=True)
         return tf.gather(firsts, tf.gather(tf.reshape(shards, [-1]), entry)) + (
@@ -161,28 +168,46 @@ def record_at(positions: tf.Tensor, records: int, seed: int) -> tf.Tensor:
       int64 `[k]` in 0..n-1.
     """
     epochs = epoch_of(positions, records)
-    return _shuffle(positions % records, _ORDER, seed, epochs, records - 1)
+    return _shuffle(positions % records, (_ORDER, seed, epochs, 0), records - 1)
 
 
 def noise_for(
     record_ids: tf.Tensor, epochs: tf.Tensor, seed: int, copies: tf.Tensor | int = 0
 ) -> tf.Tensor:
     """A random integer below 2**40 for each (seed, epoch, record id, copy); int64 `[k]`."""
-    return _shuffle(record_ids, _NOISE + _ABOVE * copies, seed, epochs, 2**NOISE_BITS - 1)
+    return _shuffle(record_ids, (_NOISE, seed, epochs, copies), 2**NOISE_BITS - 1)
 
 
 def scramble(noise: tf.Tensor, stream: int) -> tf.Tensor:
     """Another random integer below 2**40 for each `noise` and number of a stream; int64 `[k]`."""
-    return _shuffle(noise, _STREAM, stream, tf.zeros_like(noise), 2**NOISE_BITS - 1)
+    return _shuffle(noise, (_STREAM, stream), 2**NOISE_BITS - 1)
 
 
-def _shuffle(index, purpose, seed, epochs, max_index):
-    """`index` permuted among 0..max_index by (purpose, seed, epochs), each a number or `[k]`."""
+def _shuffle(index, parts, max_index):
+    """`index` permuted among 0..max_index by a key of `parts`, each a number or int64 `[k]`."""
     shape = tf.shape(index)
-    words = [tf.broadcast_to(tf.cast(word, tf.int64), shape) for word in (purpose, seed, epochs)]
+    mixed = functools.reduce(lambda h, part: _mix(h + _unsigned(part)), parts, _unsigned(0))
+    words = [
+        tf.bitwise.bitwise_and(_shifted(mixed, bits), _unsigned(2**21 - 1)) for bits in (0, 21, 43)
+    ]
     return tf.raw_ops.RandomIndexShuffle(
         index=index,
-        seed=tf.stack(words, axis=1),
+        seed=tf.stack([tf.broadcast_to(tf.cast(w, tf.int64), shape) for w in words], axis=1),
         max_index=tf.broadcast_to(tf.cast(max_index, tf.int64), shape),
         rounds=_ROUNDS,
     )
+
+
+def _mix(z):
+    z += _unsigned(0x9E3779B97F4A7C15)
+    z = tf.bitwise.bitwise_xor(z, _shifted(z, 30)) * _unsigned(0xBF58476D1CE4E5B9)
+    z = tf.bitwise.bitwise_xor(z, _shifted(z, 27)) * _unsigned(0x94D049BB133111EB)
+    return tf.bitwise.bitwise_xor(z, _shifted(z, 31))
+
+
+def _shifted(z, bits):
+    return tf.bitwise.right_shift(z, _unsigned(bits))
+
+
+def _unsigned(number):
+    return tf.cast(number, tf.uint64) if tf.is_tensor(number) else tf.constant(number, tf.uint64)

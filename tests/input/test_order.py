@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import references
 
 from resnet_tf.input import order
 
@@ -65,27 +66,40 @@ def test_epoch_is_position_divided_by_records():
     np.testing.assert_array_equal(found, [0, 0, 1, 1, 2, 10**14])
 
 
-def test_order_is_the_cipher_with_16_rounds_and_the_documented_seed_words():
+def test_the_mix_is_splitmix64():
+    assert references.mix(0) == 0xE220A8397B1DCDAF  # the generator's first number from seed 0
+
+
+def test_order_is_the_cipher_with_16_rounds_and_the_documented_key():
     records, seed, epoch = 1000, 17, 3
-    cipher = tf.raw_ops.RandomIndexShuffle(
-        index=positions(0, records),
-        seed=tf.constant([0, seed, epoch], tf.int64),  # 0: an order
-        max_index=tf.constant(records - 1, tf.int64),
-        rounds=16,
-    ).numpy()
-    np.testing.assert_array_equal(epoch_order(records, epoch, seed), cipher)
+    expected = references.cipher(positions(0, records), (0, seed, epoch, 0), records)  # 0: an order
+    np.testing.assert_array_equal(epoch_order(records, epoch, seed), expected)
 
 
-def test_noise_is_the_cipher_below_2_to_the_40_with_its_own_first_word():
+@pytest.mark.parametrize("copy", [0, 1])
+def test_noise_is_the_cipher_below_2_to_the_40_with_its_own_purpose(copy):
     ids = positions(0, 100)
-    cipher = tf.raw_ops.RandomIndexShuffle(
-        index=ids,
-        seed=tf.constant([1, 17, 3], tf.int64),  # 1: noise
-        max_index=tf.constant(2**40 - 1, tf.int64),
-        rounds=16,
-    ).numpy()
-    found = order.noise_for(ids, tf.fill([100], tf.constant(3, tf.int64)), 17).numpy()
-    np.testing.assert_array_equal(found, cipher)
+    epochs = tf.fill([100], tf.constant(3, tf.int64))
+    found = order.noise_for(ids, epochs, 17, copy).numpy()
+    np.testing.assert_array_equal(
+        found, references.cipher(ids, (1, 17, 3, copy), 2**40)
+    )  # 1: noise
+
+
+def test_streams_are_the_cipher_with_their_own_purpose():
+    noise = positions(10**9, 10**9 + 50)
+    np.testing.assert_array_equal(
+        order.scramble(noise, 207).numpy(), references.cipher(noise, (2, 207), 2**40)
+    )
+
+
+@pytest.mark.parametrize("far", [1, 2, 255, 256, 2**16, 2**20])
+def test_no_two_epochs_or_seeds_are_alike(far):
+    # Given to the cipher as they are, epochs 256 apart would have one order: see the module.
+    records = 300
+    first = epoch_order(records, 0, seed=0)
+    for other in (epoch_order(records, far, seed=0), epoch_order(records, 0, seed=far)):
+        assert (first == other).mean() < 0.05
 
 
 def test_traced_order_equals_eager_order():
