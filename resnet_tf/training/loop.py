@@ -125,10 +125,20 @@ def _leave_bad_out(
     except UserError as bad:
         if step > (saved.step if saved else 0):
             saved = _save(run, step, journal)
-        kept = f"step {step} is committed" if saved else "no step was made"
-        raise bad.adding(f"{kept}; --bad_records=skip goes on without it") from error
+        raise bad.adding(_what_is_left(run, step if saved else 0, bad)) from error
     _tell_bad(run, known, step, journal, console)
     return step, saved
+
+
+def _what_is_left(run: Run, step: int, bad: UserError) -> str:
+    """What a run has and can do, that a bad record stopped."""
+    kept = f"step {step} is committed" if step else "no step was made"
+    if bad.code != errors.BAD_DATA:
+        return kept
+    if run.config.bad_records == "fail":
+        return f"{kept}; --bad_records=skip goes on without it"
+    known, limit = len(run.feed.bad.found), run.config.bad_records_limit
+    return f"{kept}; {known} records are left out, of --bad_records_limit={limit}"
 
 
 def _tell_bad(run: Run, known: int, step: int, journal: Journal, console: Console) -> None:
