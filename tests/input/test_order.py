@@ -1,8 +1,8 @@
 """The order of training examples, and their noise, as formulas of the position."""
 
+import ciphers
 import numpy as np
 import pytest
-import references
 
 from resnet_tf.input import order
 
@@ -67,12 +67,12 @@ def test_epoch_is_position_divided_by_records():
 
 
 def test_the_mix_is_splitmix64():
-    assert references.mix(0) == 0xE220A8397B1DCDAF  # the generator's first number from seed 0
+    assert ciphers.mix(0) == 0xE220A8397B1DCDAF  # the generator's first number from seed 0
 
 
 def test_order_is_the_cipher_with_16_rounds_and_the_documented_key():
     records, seed, epoch = 1000, 17, 3
-    expected = references.cipher(positions(0, records), (0, seed, epoch, 0), records)  # 0: an order
+    expected = ciphers.cipher(positions(0, records), (0, seed, epoch, 0), records)  # 0: an order
     np.testing.assert_array_equal(epoch_order(records, epoch, seed), expected)
 
 
@@ -81,15 +81,13 @@ def test_noise_is_the_cipher_below_2_to_the_40_with_its_own_purpose(copy):
     ids = positions(0, 100)
     epochs = tf.fill([100], tf.constant(3, tf.int64))
     found = order.noise_for(ids, epochs, 17, copy).numpy()
-    np.testing.assert_array_equal(
-        found, references.cipher(ids, (1, 17, 3, copy), 2**40)
-    )  # 1: noise
+    np.testing.assert_array_equal(found, ciphers.cipher(ids, (1, 17, 3, copy), 2**40))  # 1: noise
 
 
 def test_streams_are_the_cipher_with_their_own_purpose():
     noise = positions(10**9, 10**9 + 50)
     np.testing.assert_array_equal(
-        order.scramble(noise, 207).numpy(), references.cipher(noise, (2, 207), 2**40)
+        order.scramble(noise, 207).numpy(), ciphers.cipher(noise, (2, 207), 2**40)
     )
 
 

@@ -1,8 +1,10 @@
 """Windows, repeats and slices: the same order however it is read."""
 
+import itertools
+
+import ciphers
 import numpy as np
 import pytest
-import references
 
 from resnet_tf.input import order
 from resnet_tf.input.order import Order
@@ -139,7 +141,7 @@ def test_noise_is_that_of_record_epoch_and_copy(window):
     for position in (0, 1, 2, 7, 3 * N - 1, 3 * N, 6 * N - 1):
         record, epoch, copy = ids[position], position // (3 * N), position % 3
         parts = (1, SEED, epoch, copy)
-        assert noise[position] == references.cipher(tf.constant(record, tf.int64), parts, 2**40)
+        assert noise[position] == ciphers.cipher(tf.constant(record, tf.int64), parts, 2**40)
     assert len(set(noise.tolist())) == 6 * N  # between records, copies and epochs
     other = Order(SHARDS, SEED + 1, window, repeats=3).at(positions(0, 6 * N))[1].numpy()
     assert not set(noise.tolist()) & set(other.tolist())
@@ -186,7 +188,7 @@ def test_what_lies_within_a_stretch_is_what_the_batches_have_of_it(count, replic
         assert slices.first_position == all_of_them[0]
         cuts = [0, 1, 5, 30, 31, 31, 60, (first_step + 8) * 12]
         found = []
-        for first, end in zip(cuts, cuts[1:]):
+        for first, end in itertools.pairwise(cuts):
             part = slices.within(*tf.constant([first, end], tf.int64)).numpy()
             assert ((part >= first) & (part < end)).all()
             found.append(part)
