@@ -11,7 +11,6 @@ from resnet_tf.input import headers, images, index, records
 from resnet_tf.input.manifest import Manifest
 from resnet_tf.input.tfrecords import from_byte, read_at
 
-
 _BUFFER = 8 * 2**20
 
 
@@ -77,8 +76,8 @@ def unreadable(manifest: Manifest, split: str, shards: Iterable[int]) -> list[in
             stream = byte.flat_map(lambda byte, path=path: from_byte(path, byte, _BUFFER))
             sound = 0
             try:
-                for sound, _ in enumerate(stream.map(tf.strings.length), start=1):
-                    pass
+                for _ in stream.map(tf.strings.length):
+                    sound += 1
             except tf.errors.DataLossError:
                 found.append(int(left[sound]))
             left = left[sound + 1 :]

@@ -1,5 +1,7 @@
 """Windows, repeats and slices: the same order however it is read."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -190,7 +192,7 @@ def test_what_lies_within_a_stretch_is_what_the_batches_have_of_it(count, replic
         assert slices.first_position == all_of_them[0]
         cuts = [0, 1, 5, 30, 31, 31, 60, (first_step + 8) * 12]
         found = []
-        for first, end in zip(cuts, cuts[1:]):
+        for first, end in itertools.pairwise(cuts):
             part = slices.within(*tf.constant([first, end], tf.int64)).numpy()
             assert ((part >= first) & (part < end)).all()
             found.append(part)

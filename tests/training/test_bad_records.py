@@ -76,9 +76,8 @@ WHERE = {"crc": "the record fails its checksum", "cut": "the picture cannot be d
 
 
 @pytest.mark.parametrize("fault, told", [
-    ("crc", {}), ("cut", {}), ("label", {}), ("cut", {"crop_scale": (0.5, 1.0)}),
+    ("crc", {}), ("cut", {"crop_scale": (0.5, 1.0)}), ("label", {"devices": "cpu:2"}),
     ("crc", {"reader": "windowed", "shuffle_window": 1}),
-    ("label", {"reader": "windowed", "shuffle_window": 3}), ("cut", {"devices": "cpu:2"}),
 ])  # fmt: skip
 def test_fail_names_it_and_commits_all_steps_before_it(sound, tmp_path, fault, told):
     step = first_step(LATE)
@@ -149,26 +148,17 @@ def test_skip_goes_on_and_counts_the_same_by_all_readers(skipped, tmp_path, caps
     in_memory = skipped("memory", reader="memory")
     events = small_runs.journal(tmp_path / "memory", "bad_record")
     assert [(e["step"], e["record"]) for e in events] == [
-        (0, record) for record in sorted({6, LATE}) + [7]
+        (0, record) for record in [*sorted({6, LATE}), 7]
     ]
     assert in_memory["digest"] == done["digest"]
-    windowed = skipped("windowed", reader="windowed", shuffle_window=3)
-    assert windowed["digest"] == done["digest"]
 
 
-@pytest.mark.parametrize("reader", ["indexed", "memory"])
-def test_windows_leave_out_the_same_records(skipped, tmp_path, reader):
-    digests = {
-        skipped(kind, reader=kind, shuffle_window=2)["digest"] for kind in (reader, "windowed")
-    }
+def test_in_windows_and_after_a_break_the_digest_is_the_same(skipped, tmp_path, monkeypatch):
+    told = {"shuffle_window": 2, "save_every_steps": 2}
+    kinds = ("indexed", "memory", "windowed")
+    digests = {skipped(kind, reader=kind, **told)["digest"] for kind in kinds}
     assert len(digests) == 1
-    assert left_out(tmp_path / reader) == left_out(tmp_path / "windowed") == {6, 7, LATE}
-
-
-@pytest.mark.parametrize("reader", ["indexed", "windowed"])
-def test_after_a_break_the_digest_is_the_same(skipped, tmp_path, monkeypatch, reader):
-    told = {"reader": reader, "shuffle_window": 2, "save_every_steps": 2}
-    undisturbed = skipped("undisturbed", **told)
+    assert all(left_out(tmp_path / kind) == {6, 7, LATE} for kind in kinds)
     save = loop._save
 
     def stop(run, step, journal):
@@ -179,16 +169,15 @@ def test_after_a_break_the_digest_is_the_same(skipped, tmp_path, monkeypatch, re
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(loop, "_save", stop)
-        skipped(**told)
-    assert skipped(**told)["digest"] == undisturbed["digest"]
+        skipped("broken", reader="windowed", **told)
+    assert {skipped("broken", reader="windowed", **told)["digest"]} == digests
 
 
-def test_two_devices_leave_out_the_same_records_at_the_same_steps(skipped, tmp_path):
-    for name, devices in (("run", "cpu"), ("two", "cpu:2")):
-        assert skipped(name, devices=devices)["step"] == 6
-    one, two = (small_runs.journal(tmp_path / name, "bad_record") for name in ("run", "two"))
-    fields = ("step", "record", "left_out", "error")
-    assert [[e[f] for f in fields] for e in one] == [[e[f] for f in fields] for e in two]
+def test_two_devices_leave_out_the_same_records(skipped, tmp_path):
+    assert skipped(devices="cpu:2")["step"] == 6
+    events = small_runs.journal(tmp_path / "run", "bad_record")
+    found = {e["record"]: e["step"] for e in events}
+    assert found.keys() == {6, 7, LATE} and found[LATE] == first_step(LATE)
 
 
 @pytest.mark.parametrize("reader", ["indexed", "memory"])
@@ -199,18 +188,16 @@ def test_beyond_the_limit_it_fails(skipped, tmp_path, reader):
     if reader == "indexed":
         end = "1 records are left out, of --bad_records_limit=1"
         assert re.search(f"(step [1-5] is committed|no step was made); {end}$", str(caught.value))
-    assert skipped("enough", bad_records_limit=3, reader=reader)["step"] == 6
+        assert skipped("enough", bad_records_limit=3)["step"] == 6
 
 
 def test_a_shard_without_a_sound_record_stops_the_run(tmp_path):
     data = damaged(tmp_path / "data", **{f"r{record}": "cut" for record in range(5, 9)})
-    with pytest.raises(UserError, match=r"3 records are left out, of --bad_records_limit=100|4 r"):
+    with pytest.raises(UserError, match="4 records are left out, of --bad_records_limit=100"):
         small_runs.train(data, tmp_path / "run", bad_records="skip", steps=9)
 
 
-def test_a_shard_that_vanishes_is_66_and_what_was_done_is_committed(
-    sound, tmp_path, monkeypatch
-):
+def test_a_shard_that_vanishes_is_66_and_what_was_done_is_committed(sound, tmp_path, monkeypatch):
     data = damaged(tmp_path / "data")
     save = loop._save
 
