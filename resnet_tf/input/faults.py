@@ -1,5 +1,7 @@
 """What is wrong with a record, and where it lies: said on the host, off the fast path."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import tensorflow as tf
 
@@ -7,7 +9,9 @@ from resnet_tf import errors
 from resnet_tf.errors import UserError
 from resnet_tf.input import headers, images, index, records
 from resnet_tf.input.manifest import Manifest
-from resnet_tf.input.tfrecords import read_at
+from resnet_tf.input.tfrecords import from_byte, read_at
+
+_BUFFER = 8 * 2**20
 
 
 def bad_record(manifest: Manifest, split: str, record: int, reason: object) -> UserError:
@@ -54,6 +58,30 @@ def find(manifest: Manifest, split: str, record: int) -> UserError | None:
     except ValueError as error:
         why = error
     return bad_record(manifest, split, record, why) if why else None
+
+
+def unreadable(manifest: Manifest, split: str, shards: Iterable[int]) -> list[int]:
+    """Records of some shards whose checksums fail; reads the shards through.
+
+    Raises:
+      UserError: 66 or 65 where a shard is gone or another one.
+    """
+    where, paths, found = index.build(manifest, split), manifest.paths(split), []
+    for shard in shards:
+        left = np.flatnonzero(where[:, 0] == shard)
+        while len(left):
+            # Inside of another dataset: iterated by itself, TensorFlow 2.21 loses the byte.
+            byte = tf.data.Dataset.from_tensors(where[left[0], 1] - index.HEADER_BYTES)
+            path = str(paths[shard])
+            stream = byte.flat_map(lambda byte, path=path: from_byte(path, byte, _BUFFER))
+            sound = 0
+            try:
+                for _ in stream.map(tf.strings.length):
+                    sound += 1
+            except tf.errors.DataLossError:
+                found.append(int(left[sound]))
+            left = left[sound + 1 :]
+    return found
 
 
 def label_of(manifest: Manifest, stored: int) -> int:

@@ -8,6 +8,7 @@ from resnet_tf import errors, input
 from resnet_tf.config import Config, bad_flag
 from resnet_tf.errors import UserError
 from resnet_tf.input import faults
+from resnet_tf.input.windowed import WindowedReader
 from resnet_tf.preprocessing import Preprocessing, refuse_fractions
 
 _COLOURED = ("saturation", "hue", "grey", "lighting")
@@ -81,20 +82,41 @@ class Feed:
     def skip_bad(self, step: int) -> tuple[int, UserError] | None:
         """Leaves the bad records out that the batch of a step asks for.
 
+        Where whole windows are read, those that cannot be read in the windows of that batch.
+
         Returns:
           The last of them and the error that names it; None where there is no bad one.
 
         Raises:
           UserError: 65, naming the record, where no more may be left out.
         """
-        size, found = self._config.batch_size, None
+        size = self._config.batch_size
         positions = step * size + tf.range(size, dtype=tf.int64)
-        for record in self.bad.replace(self._order.at(positions)[0]).numpy().tolist():
+        asked_for = self.bad.replace(self._order.at(positions)[0]).numpy().tolist()
+        return self._leave_out(asked_for) or self._leave_out(self._read_with(positions))
+
+    def _leave_out(self, suspects: list[int]) -> tuple[int, UserError] | None:
+        """Leaves the bad ones out; the last of them with its error."""
+        found = None
+        for record in suspects:
             error = faults.find(self._manifest, self._config.train_split, record)
             if error and record not in self.bad.found:
                 found = record, error
                 self.bad.add(record, error)
         return found
+
+    def _read_with(self, positions: tf.Tensor) -> list[int]:
+        """The unreadable records, known ones left out, of what is read together with a batch."""
+        if not isinstance(self._reader, WindowedReader):
+            return []
+        first, last = (int(self._order.window_of(positions[i])) for i in (0, -1))
+        shards = {
+            shard
+            for window in range(first, last + 1)
+            for shard in self._order.shards_of_window(tf.constant(window, tf.int64))[0].numpy()
+        }
+        found = faults.unreadable(self._manifest, self._config.train_split, sorted(shards))
+        return [record for record in found if record not in self.bad.found]
 
     def _pictures_at(self, step: int) -> Preprocessing:
         if not self.resizes:

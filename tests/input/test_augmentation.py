@@ -46,7 +46,8 @@ STAGES = {
         {"flip": True, "flip_vertical": True}, lambda x, r: augment.flip(x, Noise(r), True, True)
     ),
     "imagenet": (
-        {"policy": "autoaugment_imagenet"}, lambda x, r: augment.autoaugment(x, Noise(r), "imagenet")
+        {"policy": "autoaugment_imagenet"},
+        lambda x, r: augment.autoaugment(x, Noise(r), "imagenet"),
     ),
     "cifar10": (
         {"policy": "autoaugment_cifar10"}, lambda x, r: augment.autoaugment(x, Noise(r), "cifar10")
@@ -155,7 +156,7 @@ def test_a_part_is_cut_out_and_resized_plainly(fields, encode, batch):
 
 
 def test_the_whole_picture_of_ex6_net_equals_tf_images_functions(batch):
-    """Bilinear without antialiasing, mirrored, brighter or darker, other saturation; no rounding."""
+    """Bilinear without antialiasing, mirrored, brighter or darker, other saturation; unrounded."""
     pictures = dataclasses.replace(PICTURES, antialias=False)
     how = input.Augmentation(flip=True, brightness=32 / 255, saturation=0.5)
     numbers, noise = batch[1], Noise(batch[1])

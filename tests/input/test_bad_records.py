@@ -169,3 +169,19 @@ def test_a_shard_that_is_gone_is_66(tmp_path):
     for record in (0, 5):
         with pytest.raises(UserError, match="ERROR 66: cannot read a shard: No such file"):
             faults.find(manifest, "train", record)
+
+
+@pytest.mark.parametrize("bad", [[], [0], [2], [3, 4], [0, 1, 2, 3, 6]])
+def test_the_unreadable_records_of_some_shards(tmp_path, bad):
+    payloads = [made.record(SOUND, i) for i in range(sum(SIZES))]
+    manifest = made.data_set(tmp_path, {"train": made.split_up(payloads, SIZES)}, size=4)
+    where = index.build(manifest, "train")
+    for record in bad:
+        shard, payload, _ = where[record]
+        path = manifest.paths("train")[shard]
+        data = bytearray(path.read_bytes())
+        data[payload + 9] ^= 4
+        path.write_bytes(data)
+    assert faults.unreadable(manifest, "train", [0, 1]) == bad
+    assert faults.unreadable(manifest, "train", [1]) == [i for i in bad if i >= SIZES[0]]
+    assert faults.unreadable(manifest, "train", []) == []

@@ -108,3 +108,39 @@ def test_an_example_with_a_non_finite_logit_is_never_correct(bad):
     logits = tf.constant([[3.0, bad, 0.0], [3.0, 1.0, 0.0]])
     found = correct_in_top(logits, tf.constant([0, 0], tf.int64), 3).numpy()
     np.testing.assert_array_equal(found, [False, True])
+
+
+SOFT = np.random.default_rng(3).dirichlet(np.ones(7), 6).astype(np.float32)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.6])
+def test_cross_entropy_of_soft_labels_equals_its_formula(smoothing):
+    found = cross_entropy(tf.constant(LOGITS), tf.constant(SOFT), smoothing).numpy()
+    target = (1 - smoothing) * SOFT.astype(np.float64) + smoothing / 7
+    assert found.shape == (6,) and found.dtype == np.float32
+    np.testing.assert_allclose(found, -(target * log_softmax(LOGITS)).sum(axis=1), rtol=1e-5)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_a_soft_label_that_is_hard_costs_the_same(smoothing):
+    soft = cross_entropy(tf.constant(LOGITS), tf.one_hot(LABELS, 7), smoothing).numpy()
+    hard = cross_entropy(tf.constant(LOGITS), tf.constant(LABELS, tf.int64), smoothing).numpy()
+    np.testing.assert_allclose(soft, hard, rtol=1e-6)
+
+
+def test_gradient_of_soft_labels_is_softmax_minus_label():
+    logits = tf.constant(LOGITS)
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        total = tf.reduce_sum(cross_entropy(logits, tf.constant(SOFT)))
+    expected = np.exp(log_softmax(LOGITS)) - SOFT
+    np.testing.assert_allclose(tape.gradient(total, logits).numpy(), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_of_a_soft_label_the_largest_counts(k):
+    found = correct_in_top(tf.constant(LOGITS), tf.constant(SOFT), k).numpy()
+    order = np.argsort(-LOGITS, axis=1)[:, :k]
+    np.testing.assert_array_equal(found, [SOFT[i].argmax() in order[i] for i in range(6)])
+    equal = correct_in_top(tf.constant([[0.0, 1.0]]), tf.constant([[0.5, 0.5]]), 1)
+    assert equal.numpy().tolist() == [False]  # of two halves the first
