@@ -75,14 +75,25 @@ class Augmentation:
     def _jitters(self) -> bool:
         return bool(self.brightness or self.contrast or self.saturation or self.hue)
 
+    @property
+    def _mirrors_in_fit(self) -> bool:
+        # A picture that was just cut is still in the cache; a batch of them is not.
+        return bool(self.crop_scale) and self.flip and not self.pad
+
     def draws(self, noise: tf.Tensor) -> dict:
         """Random numbers that `fit` needs of each record, drawn a batch at a time."""
-        return {"crop": crop.draws(Noise(noise))} if self.crop_scale else {}
+        drawn = {}
+        if self.crop_scale:
+            drawn["crop"] = crop.draws(Noise(noise))
+        if self._mirrors_in_fit:
+            drawn["mirrored"] = augment.coins(Noise(noise), axis=2)
+        return drawn
 
     def fit(self, encoded: tf.Tensor, row: dict, pictures: Preprocessing) -> tf.Tensor:
         """One picture, decoded and cut: scalar string to `[H, W, C]`.
 
-        uint8, or float32 in the same units where it is not `rounded`.
+        One that is cut at random is mirrored here as well. uint8, or float32 in the same units
+        where it is not `rounded`.
         """
         if not self.crop_scale:
             return decoding.decode_and_fit(encoded, pictures, self.rounded)
@@ -91,10 +102,12 @@ class Augmentation:
         part = decoding.decode_box(encoded, size, box, pictures.channels)
         shape = [pictures.height, pictures.width, pictures.channels]
         image = decoding.resized(part, shape[:2], antialias=False, rounded=self.rounded)
+        if self._mirrors_in_fit:
+            image = tf.cond(row["mirrored"], lambda: tf.reverse(image, [1]), lambda: image)
         return tf.ensure_shape(image, shape)
 
     def augmented(self, images: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:
-        """Everything that is done to a batch of fitted pictures, but for mixing.
+        """Everything else that is done to a batch of fitted pictures, but for mixing.
 
         Args:
           images: `[b, H, W, C]`, of `fit`.
@@ -106,7 +119,8 @@ class Augmentation:
         noise = Noise(numbers)
         if self.pad:
             images = augment.pad_crop_flip(images, numbers, self.pad, self.flip)
-        images = augment.flip(images, noise, self.flip and not self.pad, self.flip_vertical)
+        horizontal = self.flip and not self.pad and not self._mirrors_in_fit
+        images = augment.flip(images, noise, horizontal, self.flip_vertical)
         images = self._by_policy(images, noise)
         if self._jitters:
             jitters = (self.brightness, self.contrast, self.saturation, self.hue)

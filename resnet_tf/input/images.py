@@ -9,12 +9,16 @@ _DCT = "INTEGER_ACCURATE"
 _SHORTEST = 24  # bytes: a PNG up to its size
 
 
+def require(condition: tf.Tensor, *data) -> tf.Operation:
+    """Raises InvalidArgumentError with `data` where a scalar condition is false."""
+    # `tf.debugging.Assert` puts the same op into a conditional, which costs more than the op.
+    return tf.raw_ops.Assert(condition=condition, data=[tf.convert_to_tensor(x) for x in data])
+
+
 def size_of(encoded: tf.Tensor) -> tf.Tensor:
     """Height and width by the header of one JPEG or PNG: scalar string to int64 `[2]`."""
     # Cutting a string that is too short would quote its bytes in the error's text.
-    long_enough = tf.debugging.Assert(
-        tf.strings.length(encoded) >= _SHORTEST, ["shorter than any picture"]
-    )
+    long_enough = require(tf.strings.length(encoded) >= _SHORTEST, "shorter than any picture")
     with tf.control_dependencies([long_enough]):
         encoded = tf.identity(encoded)
 
@@ -72,9 +76,8 @@ def decode_box(encoded: tf.Tensor, size: tf.Tensor, box: tf.Tensor, channels: in
 
 
 def _refuse_bombs(size):
-    return tf.debugging.Assert(
-        tf.reduce_prod(tf.minimum(size, 2**31)) <= MAX_PIXELS, ["more pixels than allowed:", size]
-    )
+    allowed = tf.reduce_prod(tf.minimum(size, 2**31)) <= MAX_PIXELS
+    return require(allowed, "more pixels than allowed:", size)
 
 
 def decode_and_fit(encoded: tf.Tensor, pictures: Preprocessing, rounded: bool = True) -> tf.Tensor:
@@ -124,13 +127,15 @@ def resized(image: tf.Tensor, size, antialias: bool, rounded: bool = True) -> tf
 
     A picture that fits already is left as it is.
     """
+    if not antialias:  # which leaves a picture that fits as it is by itself
+        pixels = tf.image.resize(image, size)
+        return tf.cast(tf.round(pixels), tf.uint8) if rounded else pixels
 
     def resize():
-        pixels = tf.image.resize(image, size, antialias=antialias)
+        pixels = tf.image.resize(image, size, antialias=True)
         if rounded:
             # Antialiased pixels may lie a rounding error beyond 0 and 255.
-            pixels = tf.clip_by_value(pixels, 0, 255) if antialias else pixels
-            return tf.cast(tf.round(pixels), tf.uint8)
+            return tf.cast(tf.round(tf.clip_by_value(pixels, 0, 255)), tf.uint8)
         return pixels
 
     def as_it_is():

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from resnet_tf.input import index, memory
 from resnet_tf.input.bad_records import BadRecords
-from resnet_tf.input.images import decode_and_fit
+from resnet_tf.input.images import decode_and_fit, require
 from resnet_tf.input.manifest import Manifest
 from resnet_tf.input.order import Order
 from resnet_tf.input.slices import Slices
@@ -140,6 +140,6 @@ def parse(serialized: tf.Tensor, manifest: Manifest) -> tuple[tf.Tensor, tf.Tens
         },
     )
     label = fields[features.label] - manifest.label_offset
-    inside = tf.debugging.Assert((label >= 0) & (label < len(manifest.classes)), [label])
+    inside = require((label >= 0) & (label < len(manifest.classes)), label)
     with tf.control_dependencies([inside]):
         return fields[features.encoded], tf.identity(label)

@@ -6,7 +6,7 @@ it depends on the partner as well.
 
 from resnet_tf.input.augment.augmix import augmix
 from resnet_tf.input.augment.erasing import cutout, erasing
-from resnet_tf.input.augment.flips import flip
+from resnet_tf.input.augment.flips import coins, flip
 from resnet_tf.input.augment.grey import grey
 from resnet_tf.input.augment.jitter import jitter
 from resnet_tf.input.augment.lighting import lighting
@@ -17,6 +17,7 @@ from resnet_tf.input.augment.shift import pad_crop_flip
 __all__ = [
     "augmix",
     "autoaugment",
+    "coins",
     "cutmix",
     "cutout",
     "erasing",

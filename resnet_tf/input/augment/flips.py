@@ -25,6 +25,11 @@ def flip(
     """
     for axis, wanted in ((2, horizontal), (1, vertical)):
         if wanted:
-            mirrored = noise.coin(streams.FLIP + axis)
+            mirrored = coins(noise, axis)
             images = only(mirrored, lambda part, axis=axis: tf.reverse(part, [axis]), images)
     return images
+
+
+def coins(noise: Noise, axis: int) -> tf.Tensor:
+    """Which records are mirrored along an axis of the batch, 1 or 2: bool `[k]`."""
+    return noise.coin(streams.FLIP + axis)
