@@ -27,7 +27,8 @@ def _digits() -> Recipe:
         config,
         paper="network: He et al. 2015, arXiv 1512.03385, section 4.2; training: our own",
         expected="98 % or more of the 360 test digits",
-        measured="358 of 360 with seed 0, 359 and 358 with 1 and 2; about 10 s of training on 2 cores",
+        measured="358 of 360 with seed 0, 359 and 358 with 1 and 2; about 10 s of training on 2"
+        " cores",
     )
 
 
