@@ -28,6 +28,7 @@ lint: $(SETUP)
 bench: $(SETUP)
 	$(PY) benchmarks/train_step.py
 	$(PY) benchmarks/start_up.py
+	$(PY) benchmarks/input.py $(INPUT)
 
 $(VENV)/.installed: EXTRAS := test
 $(PEERS)/.installed: EXTRAS := test,peers

@@ -4,7 +4,8 @@
       [--torch_python=PYTHON] [--rounds=5] [--parts jpeg cifar stages resident]
 
 `--data_dir`: ImageNet's JPEGs as records; `--folder`: the same files in class folders;
-`--cifar_dir`: CIFAR-10 as records. What is not given is left out. Contenders run one after
+`--cifar_dir`: CIFAR-10 as records, by default random pictures of its size. What has no data is
+left out. Contenders run one after
 another in processes of their own, in turn (A B C, then C B A); the figures are medians over
 rounds, with minimum and maximum, of the ratio of each to our pipeline in the same round. A
 round in which a matrix product before and after it drifts by more than `--drift` is thrown away.
@@ -16,11 +17,12 @@ work on the machine disturbs less. Tables go to stderr, JSON lines to stdout.
 import argparse
 import json
 import os
+import pathlib
 import statistics
 import sys
 import tempfile
 
-from train_step import CONTENDERS, gemm_probe, run
+from train_step import CONTENDERS, gemm_probe, run, write_random_pictures
 
 JPEG = ("pipeline", "in memory", "sequential", "bare decode", "bare decode, resize")
 PARTS = ("jpeg", "cifar", "stages", "resident")
@@ -45,7 +47,7 @@ def cifar_contenders(cifar_dir: str, folder: str) -> dict:
     run([*bare, "--write_start"])
     return {
         "pipeline": lambda: run(_ours(cifar_dir, "cifar")),
-        "ResNet-20, bare step": lambda: run(bare),
+        "ResNet-20, bare step": lambda: {"images_per_second": run(bare)["images_per_second"]},
     }
 
 
@@ -134,11 +136,15 @@ def _spread(values: list[float]) -> list[float]:
 def main(flags: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as folder:
         os.environ["RESNET_TF_CACHE"] = folder
+        if not flags.data_dir:
+            print("without --data_dir: only the part cifar", file=sys.stderr)
         if "jpeg" in flags.parts and flags.data_dir:
             contenders = jpeg_contenders(flags.data_dir, flags.folder, flags.torch_python)
             compare("jpeg", in_rounds("jpeg", contenders, flags.rounds, flags.drift))
-        if "cifar" in flags.parts and flags.cifar_dir:
-            contenders = cifar_contenders(flags.cifar_dir, folder)
+        if "cifar" in flags.parts:
+            if not flags.cifar_dir:
+                write_random_pictures(pathlib.Path(folder, "data"))
+            contenders = cifar_contenders(flags.cifar_dir or f"{folder}/data", folder)
             compare("cifar", in_rounds("cifar", contenders, flags.rounds, flags.drift))
         if "stages" in flags.parts and flags.data_dir:
             script = str(CONTENDERS / "input_stages.py")
@@ -155,7 +161,8 @@ if __name__ == "__main__":
     parser.add_argument("--data_dir", help="records of JPEGs, split train")
     parser.add_argument("--folder", help="the same pictures in class folders")
     parser.add_argument("--cifar_dir", help="records of CIFAR-10")
-    parser.add_argument("--torch_python", help="a Python that has PyTorch and torchvision")
+    parser.add_argument("--torch_python", help="a Python that has PyTorch and Pillow")
+    parser.add_argument("--helpshort", action="help", help="the same as --help")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--drift", type=float, default=0.05)
     parser.add_argument("--parts", nargs="*", choices=PARTS, default=PARTS)
