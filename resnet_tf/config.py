@@ -55,7 +55,7 @@ class Config:
     model: str = _option("cifar_resnet20", "network, a name that resnet_tf.models.names() lists")
     model_options: dict = _option({}, "options of the network, as name=value,name=value")
     data_dir: str = _option(
-        "data/digits", "directory of records with their dataset.json", harmless=True
+        "data/digits", "directory of records with their dataset.json, or tfds:NAME", harmless=True
     )
     train_split: str = _option("train", "split to train on")
     eval_split: str = _option("test", "split to evaluate on", harmless=True)
@@ -227,7 +227,7 @@ class Config:
         if self.crop_scale and not self.crop_ratio:
             raise bad_flag("crop_ratio", "must be given with crop_scale")
         for side in self.resolutions:
-            if side != int(side) or side < 1:
+            if not (1 <= side <= _LARGEST and side == int(side)):
                 raise bad_flag("resolutions", "must be whole numbers, 1 or more", side)
         if len(self.resolution_boundaries) != max(len(self.resolutions) - 1, 0):
             found = f"{len(self.resolution_boundaries)} for {len(self.resolutions)} resolutions"
