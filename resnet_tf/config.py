@@ -55,7 +55,7 @@ class Config:
     model: str = _option("cifar_resnet20", "network, a name that resnet_tf.models.names() lists")
     model_options: dict = _option({}, "options of the network, as name=value,name=value")
     data_dir: str = _option(
-        "data/digits", "directory of records with their dataset.json", harmless=True
+        "data/digits", "directory of records with their dataset.json, or tfds:NAME", harmless=True
     )
     train_split: str = _option("train", "split to train on")
     eval_split: str = _option("test", "split to evaluate on", harmless=True)

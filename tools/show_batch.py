@@ -55,10 +55,24 @@ def _batch(config, manifest) -> list[tuple]:
 
     feed = Feed(config, tf.distribute.get_strategy(), manifest, pictures_of(config, manifest)[0])
     step, first = divmod(_POSITION.value, config.batch_size)
-    images, labels, ids = next(iter(feed.batches(step)))
+    while (batch := _made(feed, step)) is None:
+        pass
+    images, labels, ids = batch
     pixels = tf.cast(tf.round(images), tf.uint8).numpy()
     texts = [_text(label, manifest.classes) for label in labels.numpy()]
     return list(zip(pixels, texts, ids.numpy()))[first:]
+
+
+def _made(feed, step: int) -> tuple | None:
+    """The batch of a step; None where a bad record of it has just been left out."""
+    import tensorflow as tf
+
+    try:
+        return next(iter(feed.batches(step)))
+    except tf.errors.OpError:
+        if feed.skip_bad(step) is None:
+            raise  # it was no record
+        return None
 
 
 def _text(label, classes: tuple[str, ...]) -> str:

@@ -7,7 +7,8 @@ import tensorflow as tf
 
 from resnet_tf import errors
 from resnet_tf.errors import UserError
-from resnet_tf.input import Reader, evaluation_batches
+from resnet_tf.input import Reader, evaluation_batches, faults
+from resnet_tf.input.stored import StoredReader
 from resnet_tf.training.losses import cross_entropy
 from resnet_tf.training.metrics import correct_in_top
 
@@ -42,7 +43,8 @@ def make_evaluation(
       A function that gives `examples`, `correct_top1`, `correct_top5` (also where there are
       fewer than 5 classes), `top1`, `top5` (shares) and `loss` (mean cross-entropy) of
       a reader's records. `progress`, where given, is called with (batches done, batches).
-      It raises UserError 65 unless it has counted each record exactly once.
+      It raises UserError 65 unless it has counted each record exactly once, naming the first
+      that cannot be used; 66 where a shard is gone.
     """
 
     def replica_step(images, labels, weights):
@@ -76,11 +78,27 @@ def make_evaluation(
         totals = {name: tf.zeros([], dtype) for name, dtype in _TOTALS.items()}
         for done in range(0, steps, steps_per_call):
             count = min(steps_per_call, steps - done)
-            totals = add(iterator, tf.constant(count), totals)
+            try:
+                totals = add(iterator, tf.constant(count), totals)
+            except tf.errors.OpError as error:
+                largest = batch_size + strategy.num_replicas_in_sync - 1
+                asked_for = range(done * min(batch_size, reader.records), (done + count) * largest)
+                if bad := _first_bad(reader, asked_for):
+                    raise bad from error
+                raise
             progress(done + count, steps)
         return _result({name: total.numpy().item() for name, total in totals.items()}, reader)
 
     return evaluate
+
+
+def _first_bad(reader: Reader, asked_for: range) -> UserError | None:
+    """The error that names the first record that cannot be used; None where all can."""
+    if not isinstance(reader, StoredReader):
+        return None
+    records = (i for i in asked_for if i < reader.records)
+    found = (faults.find(reader.manifest, reader.split, record) for record in records)
+    return next(filter(None, found), None)
 
 
 def _result(totals: dict, reader: Reader) -> dict:

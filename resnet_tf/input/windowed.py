@@ -79,7 +79,8 @@ class WindowedReader(StoredReader):
             shard, byte, count = segment[0], segment[1], segment[2]
             return from_byte(self._paths[shard], byte, _BUFFER).take(count)
 
-        total = tf.reduce_sum(chosen[:, 2])
+        # At least 1: all shards of a window may be without records.
+        total = tf.maximum(tf.reduce_sum(chosen[:, 2]), 1)
         serialized = tf.data.Dataset.from_tensor_slices(chosen).flat_map(read).batch(total)
         ids = tf.ragged.range(chosen[:, 3], chosen[:, 3] + chosen[:, 2]).flat_values
         return serialized, tf.data.Dataset.from_tensors(ids)

@@ -1,12 +1,15 @@
 import numpy as np
 import pytest
+import record_files
 import references
 import tensorflow as tf
 
 from resnet_tf.errors import UserError
 from resnet_tf.evaluation import evaluate as evaluation
 from resnet_tf.evaluation import make_evaluation
-from resnet_tf.input import ArrayReader
+from resnet_tf.input import ArrayReader, Manifest
+from resnet_tf.input.stored import IndexedReader
+from resnet_tf.preprocessing import Preprocessing
 
 ONE = tf.distribute.get_strategy()
 CLASSES = 7
@@ -103,3 +106,32 @@ def test_traced_once(evaluators):
     evaluate = make_evaluation(ONE, counting, preprocess, steps_per_call=2)
     evaluate(Reader(21), 4)
     assert traces == [(4, 1, 1, CLASSES)]
+
+
+@pytest.mark.parametrize("record", [0, 14, 32])
+def test_a_record_that_cannot_be_read_is_named(evaluators, tmp_path, record):
+    payloads = record_files.sound_records(33)
+    (file,) = record_files.write_set(tmp_path, payloads)
+    reader = IndexedReader(
+        Manifest.load(tmp_path), "train", Preprocessing(1, 1, 3, (0.0,) * 3, (255.0,) * 3)
+    )
+    path, byte = tmp_path / file, record_files.frames(payloads)[record]
+    damaged = bytearray(path.read_bytes())
+    damaged[byte + 60] ^= 1
+    path.write_bytes(damaged)
+    for evaluate in evaluators:
+        with pytest.raises(UserError) as error:
+            evaluate(reader, 4)
+        assert str(error.value).startswith(
+            f"ERROR 65: the record fails its checksum (record {record} at byte {byte}) | {path} |"
+        )
+
+
+def test_a_shard_that_is_gone_is_named(tmp_path):
+    (file,) = record_files.write_set(tmp_path, record_files.sound_records(5))
+    reader = IndexedReader(
+        Manifest.load(tmp_path), "train", Preprocessing(1, 1, 3, (0.0,) * 3, (255.0,) * 3)
+    )
+    (tmp_path / file).unlink()
+    with pytest.raises(UserError, match="ERROR 66: cannot read a shard"):
+        make_evaluation(ONE, logits_of, preprocess)(reader, 4)

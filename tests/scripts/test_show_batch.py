@@ -1,10 +1,12 @@
 """tools/show_batch.py: the pictures of a position, drawn."""
 
 import json
+import shutil
 import struct
 
 import numpy as np
 import pytest
+import record_files
 import tensorflow as tf
 
 from resnet_tf.input import Order
@@ -55,3 +57,20 @@ def test_mistakes(script, tmp_path, flags, code, message):
     assert message.replace("{tmp}", tmp) in done.stderr
     assert "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_record_that_cannot_be_read_is_named_or_left_out(script, tmp_path, digits):
+    data = shutil.copytree(digits.directory, tmp_path / "digits")
+    path = data / digits.shards("train")[0].file
+    order = Order((1437,), 0)
+    record = int(order.at(tf.constant([5], tf.int64))[0][0])
+    payloads = list(tf.data.TFRecordDataset(str(path)).as_numpy_iterator())
+    damaged = bytearray(path.read_bytes())
+    damaged[record_files.frames(payloads)[record] + 60] ^= 1
+    path.write_bytes(damaged)
+    flags = [f"--data_dir={data}", "--reader=indexed"]
+    done = script("tools/show_batch.py", f"--output={tmp_path}/none.png", *flags)
+    assert done.returncode == 65 and f"(record {record} at byte" in done.stderr
+    assert "Traceback" not in done.stderr
+    _, event = drawn(script, tmp_path, *flags, "--bad_records=skip")
+    assert event["records"][5] == (record + 1) % 1437

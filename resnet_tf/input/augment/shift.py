@@ -12,13 +12,13 @@ def pad_crop_flip(images: tf.Tensor, noise: tf.Tensor, pad: int, flip: bool) -> 
         dy = r mod w - pad      dx = (r div w) mod w - pad      mirrored = (r div w²) odd
 
     Args:
-      images: uint8 `[k, H, W, C]`.
+      images: uint8 or float32 `[k, H, W, C]`.
       noise: int64 `[k]`, from `order.noise_for`.
       pad: 0 leaves the position as it is.
       flip: mirror left to right; wrong for digits and letters.
 
     Returns:
-      uint8 `[k, H, W, C]`.
+      `[k, H, W, C]`, of the same dtype.
     """
     _, height, width, _ = images.shape
     window = 2 * pad + 1
@@ -29,7 +29,7 @@ def pad_crop_flip(images: tf.Tensor, noise: tf.Tensor, pad: int, flip: bool) -> 
         columns = tf.where(mirrored[:, None], columns[:, ::-1], columns)
     shifted = _take(_take(images, rows, axis=1), columns, axis=2)
     inside = _inside(rows, height)[:, :, None] & _inside(columns, width)[:, None, :]
-    return shifted * tf.cast(inside, tf.uint8)[..., None] if pad else shifted
+    return shifted * tf.cast(inside, images.dtype)[..., None] if pad else shifted
 
 
 def _take(images, indices, axis):

@@ -104,3 +104,12 @@ def test_inside_a_dataset_equals_eager(pad, flip):
     dataset = dataset.map(lambda x, r: pad_crop_flip(x, r, pad, flip))
     found = np.concatenate(list(dataset.as_numpy_iterator()))
     np.testing.assert_array_equal(found, by_loops(images, noise, pad, flip))
+
+
+def test_float_pictures_stay_float():
+    # Pictures that are still to change their colours come unrounded.
+    images, noise = pictures(12) + np.float32(0.25), np.random.default_rng(3).integers(0, 2**40, 12)
+    expected = by_loops(pictures(12), noise, 2, True)
+    found = augmented(images, noise, 2, True)
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, np.where(expected, expected + np.float32(0.25), 0))
