@@ -12,7 +12,7 @@ from typing import Any
 from resnet_tf import durations, errors
 from resnet_tf.errors import UserError
 
-# Of counts and of the seed (the random ops take 32 bits of it): far beyond any real use.
+# Of counts and of the seed: far beyond any real use.
 _LARGEST = 2**31 - 1
 
 

@@ -281,7 +281,6 @@ def test_resolutions():
 
 @pytest.mark.parametrize("seed", [2**32, 2**63])
 def test_seed_beyond_what_the_order_can_tell_apart(seed):
-    # The cipher behind the order takes words of 32 bits, so 0 and 2**32 would be one seed.
     refused("seed", steps=1, seed=seed)
 
 
