@@ -79,7 +79,12 @@ def test_foreign_set_becomes_usable(tmp_path, script):
     ("arguments", "code", "text"),
     [
         ([], 64, "data_dir must be given | --data_dir"),
-        (["--data_dir=x", "--max_image_pixels=0"], 64, "max_image_pixels must be 1 or more, got 0"),
+        (
+            ["--data_dir=x", "--max_image_pixels=0"],
+            64,
+            "max_image_pixels must be from 1 to 89478485, got 0",
+        ),
+        (["--data_dir=x", "--max_image_pixels=89478486"], 64, "from 1 to 89478485, got 89478486"),
         (["--data_dir=x", "--workers=-1"], 64, "workers must be 0 or more, got -1"),
         (["--data_dir=x", "--label_offset=9999999999"], 64, "label_offset must be at most"),
         (["--data_dir=x", "--write_manifest", "--nodecode"], 64, "it excludes --nodecode"),
