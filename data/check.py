@@ -58,6 +58,7 @@ def main(_):
         )
     for line in _description(report):
         say(inspection.plain(line))
+    journal.emit(_result(report))  # now, as the page or the manifest may not be writable
     if _HTML.value:
         inspection.page.write(_HTML.value, report)
         say(f"page: {inspection.plain(_HTML.value)}")
@@ -65,7 +66,6 @@ def main(_):
     if _WRITE.value and not failed:
         manifest = inspection.writing.write(report)
         say(f"wrote {inspection.plain(str(manifest.directory / 'dataset.json'))}")
-    journal.emit(_result(report))
     if failed:
         raise errors.UserError(
             errors.BAD_DATA,
@@ -97,6 +97,9 @@ def _check_flags() -> None:
             _DATA_DIR.value,
             "give --data_dir, or make one with data/prepare.py",
         )
+    if _HTML.value and not pathlib.Path(_HTML.value).absolute().parent.is_dir():
+        what, remedy = "there is no such directory to write the page to", "choose another place"
+        raise errors.UserError(errors.CANNOT_CREATE, what, _HTML.value, remedy)
 
 
 def _options():

@@ -109,9 +109,6 @@ def _check_flags() -> None:
         for name in names:
             if owner != source and _value(name) is not None:
                 raise bad_flag(name, f"is for --source={owner}, not for {source}")
-    places = (pathlib.Path(os.path.realpath(flag.value)) for flag in (_OUTPUT, _INPUT))
-    if source == "folder" and pathlib.Path.is_relative_to(*places):  # it would become a class
-        raise bad_flag("output", "must not lie inside --input", _OUTPUT.value)
     if _SEED.value < 0:
         raise bad_flag("seed", "must be 0 or more", _SEED.value)
     for name in ("workers", "max_side"):
@@ -123,6 +120,9 @@ def _check_flags() -> None:
         raise bad_flag("bad_pictures", "must be fail or skip", repr(_BAD_PICTURES.value))
     if _value("labels") not in (None, "fine", "coarse"):
         raise bad_flag("labels", "must be fine or coarse", repr(_value("labels")))
+    places = (pathlib.Path(os.path.realpath(flag.value)) for flag in (_OUTPUT, _INPUT))
+    if source == "folder" and pathlib.Path.is_relative_to(*places):  # it would become a class
+        raise bad_flag("output", "must not lie inside --input", _OUTPUT.value)
 
 
 def _listing():

@@ -158,6 +158,8 @@ def _files_below(folder: pathlib.Path, passed_over: list[str]) -> list[str]:
 
 
 def _refuse_unreadable(error: OSError) -> None:
+    if isinstance(error, FileNotFoundError):  # a split may lack a class
+        return
     raise UserError(
         errors.MISSING_INPUT,
         f"cannot read the folder: {error.strerror}",

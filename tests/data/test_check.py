@@ -73,6 +73,9 @@ def test_foreign_set_becomes_usable(tmp_path, script):
     assert "label offset 1 (labels run from 1 to 2)" in done.stderr
     manifest = json.loads((tmp_path / "dataset.json").read_text())
     assert (manifest["classes"], manifest["label_offset"]) == (["ant", "bee"], 1)
+    again = script("data/check.py", f"--data_dir={tmp_path}", "--write_manifest")
+    assert again.returncode == 73
+    assert json.loads(again.stdout.splitlines()[-1])["event"] == "checked"
 
 
 @pytest.mark.parametrize(
@@ -91,6 +94,7 @@ def test_foreign_set_becomes_usable(tmp_path, script):
         (["--data_dir=x", "--write_manifest", "--split=a"], 64, "it excludes --split"),
         (["--data_dir=x", "--splt=a"], 64, "splt"),
         (["--data_dir={tmp}/none"], 66, "the data directory does not exist"),
+        (["--data_dir={tmp}", "--html={tmp}/none/x"], 73, "there is no such directory to write"),
     ],
 )
 def test_mistake_is_one_line(tmp_path, script, arguments, code, text):

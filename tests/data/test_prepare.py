@@ -442,7 +442,7 @@ def test_missing_folder(tmp_path):
 
 def test_file_instead_of_a_folder(tmp_path):
     draw(tmp_path / "x.png")
-    scan_refused(tmp_path / "x.png", 66, "no such folder")
+    scan_refused(tmp_path / "x.png", 66, "not a folder")
 
 
 def test_empty_folder(tmp_path):
