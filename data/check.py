@@ -18,11 +18,13 @@ from absl import flags
 from resnet_tf import errors, runtime, scripts
 from resnet_tf.config import bad_flag
 
+# headers.MAX_PIXELS, above which training decodes nothing; flags are checked before it loads.
+_MOST_PIXELS = 89_478_485
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "directory of the records")
 _SPLIT = flags.DEFINE_string("split", "", "the only split to look at; default: all")
 _DECODE = flags.DEFINE_bool("decode", True, "decode each picture; --nodecode is faster")
 _MAX_PIXELS = flags.DEFINE_integer(
-    "max_image_pixels", 89_478_485, "height times width above which a picture is refused"
+    "max_image_pixels", _MOST_PIXELS, "height times width above which a picture is refused"
 )
 _WRITE = flags.DEFINE_bool("write_manifest", False, "write dataset.json beside foreign records")
 _CLASSES = flags.DEFINE_string(
@@ -56,6 +58,7 @@ def main(_):
         )
     for line in _description(report):
         say(inspection.plain(line))
+    journal.emit(_result(report))  # now, as the page or the manifest may not be writable
     if _HTML.value:
         inspection.page.write(_HTML.value, report)
         say(f"page: {inspection.plain(_HTML.value)}")
@@ -63,7 +66,6 @@ def main(_):
     if _WRITE.value and not failed:
         manifest = inspection.writing.write(report)
         say(f"wrote {inspection.plain(str(manifest.directory / 'dataset.json'))}")
-    journal.emit(_result(report))
     if failed:
         raise errors.UserError(
             errors.BAD_DATA,
@@ -78,9 +80,10 @@ def _check_flags() -> None:
     """Raises UserError 64 for a value that cannot be used."""
     if not _DATA_DIR.value:
         raise bad_flag("data_dir", "must be given")
-    for name, flag, low in (("max_image_pixels", _MAX_PIXELS, 1), ("workers", _WORKERS, 0)):
-        if flag.value < low:
-            raise bad_flag(name, f"must be {low} or more", flag.value)
+    if not 1 <= _MAX_PIXELS.value <= _MOST_PIXELS:
+        raise bad_flag("max_image_pixels", f"must be from 1 to {_MOST_PIXELS}", _MAX_PIXELS.value)
+    if _WORKERS.value < 0:
+        raise bad_flag("workers", "must be 0 or more", _WORKERS.value)
     if _OFFSET.value is not None and abs(_OFFSET.value) > 2**31:
         raise bad_flag("label_offset", "must be at most 2147483648 either way", _OFFSET.value)
     if _WRITE.value and not _DECODE.value:
@@ -94,6 +97,9 @@ def _check_flags() -> None:
             _DATA_DIR.value,
             "give --data_dir, or make one with data/prepare.py",
         )
+    if _HTML.value and not pathlib.Path(_HTML.value).absolute().parent.is_dir():
+        what, remedy = "there is no such directory to write the page to", "choose another place"
+        raise errors.UserError(errors.CANNOT_CREATE, what, _HTML.value, remedy)
 
 
 def _options():

@@ -11,6 +11,7 @@ whole; after a kill the same command goes on.
 """
 
 import dataclasses
+import os
 import pathlib
 import sys
 
@@ -119,6 +120,9 @@ def _check_flags() -> None:
         raise bad_flag("bad_pictures", "must be fail or skip", repr(_BAD_PICTURES.value))
     if _value("labels") not in (None, "fine", "coarse"):
         raise bad_flag("labels", "must be fine or coarse", repr(_value("labels")))
+    places = (pathlib.Path(os.path.realpath(flag.value)) for flag in (_OUTPUT, _INPUT))
+    if source == "folder" and pathlib.Path.is_relative_to(*places):  # it would become a class
+        raise bad_flag("output", "must not lie inside --input", _OUTPUT.value)
 
 
 def _listing():

@@ -53,5 +53,5 @@ def table(rows: Sequence[Sequence[str]], most: int = 60) -> str:
 
 
 def _one_line(text: object) -> str:
-    """Escapes line breaks: a file's name may hold one, the message may not."""
-    return str(text).replace("\r", "\\r").replace("\n", "\\n")
+    """Escapes what cannot be printed: a file's name may hold a line break, the message may not."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(text))

@@ -29,7 +29,7 @@ KINDS = {
     "empty-picture": (ERROR, "pictures without a byte", _TAKE_OUT),
     "other-format": (ERROR, "pictures that are neither JPEG nor PNG", _TAKE_OUT),
     "damaged-picture": (ERROR, "pictures with a damaged header or cut off", _TAKE_OUT),
-    "too-large": (ERROR, "pictures above --max_image_pixels", "shrink them or raise the limit"),
+    "too-large": (ERROR, "pictures above --max_image_pixels", "shrink them"),
     "undecodable": (ERROR, "pictures that cannot be decoded", _TAKE_OUT),
     "no-records": (ERROR, "splits without a record", "prepare the data again"),
     "no-manifest": (WARNING, "no dataset.json", "--write_manifest makes one"),

@@ -18,6 +18,9 @@ from resnet_tf.input.manifest import Features
 from resnet_tf.inspection.layout import Claim, Layout, distinct
 
 _SIGNS = ("dataset.json", "features.json")
+_MALFORMED = (
+    ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError
+)  # fmt: skip
 _MAX_BYTES = 16 * 2**20
 _TFDS = re.compile(r"(?P<name>.+)-(?P<split>[^-.]+)\.(?P<format>[a-z_]+)-\d+-of-\d+")
 _NUMBERED = re.compile(r"(?P<stem>.+?)-\d+-of-\d+(\.tfrecords?)?(\.gz)?")
@@ -112,7 +115,8 @@ def _missing(names: list[str]) -> list[str]:
         if found < int(total) <= 100_000
         for i in range(int(total))
     )
-    return [name for name in expected if name not in set(names)]
+    there = set(names)
+    return [name for name in expected if name not in there]
 
 
 def _claims(names: list[str], lengths: list[int]) -> list[Claim]:
@@ -136,10 +140,8 @@ class _Papers:
                 if path.stat().st_size > _MAX_BYTES:
                     raise ValueError(f"larger than {_MAX_BYTES} bytes")
                 read(json.loads(path.read_text(encoding="utf-8")))
-            except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-                what = f"{file} cannot be used: {error}"
-                remedy = "prepare the data set again with TFDS"
-                raise UserError(errors.BAD_DATA, what, path, remedy) from error
+            except _MALFORMED as error:
+                raise _bad(path, f"{file} cannot be used: {error}") from error
         if self.features:
             self._class_names(directory / f"{self.features.label}.labels.txt")
 
@@ -175,6 +177,13 @@ class _Papers:
 
     def _class_names(self, path: pathlib.Path) -> None:
         if path.is_file() and path.stat().st_size <= _MAX_BYTES:
-            names = path.read_text(encoding="utf-8").splitlines()
+            try:
+                names = path.read_text(encoding="utf-8").splitlines()
+            except UnicodeDecodeError as error:
+                raise _bad(path, "the class names are not UTF-8") from error
             if names:
                 self.classes, self.classes_from = distinct(names), path.name
+
+
+def _bad(path: pathlib.Path, what: str) -> UserError:
+    return UserError(errors.BAD_DATA, what, path, "prepare the data set again with TFDS")

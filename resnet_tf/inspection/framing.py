@@ -19,7 +19,8 @@ from resnet_tf.inspection import checksums
 
 HEADER_BYTES, FOOTER_BYTES = 12, 4
 _HEADER = struct.Struct("<QI")
-_SEARCHED = 2**20  # bytes at a time
+# Bytes at a time: few at first, as a file may be damaged in every record.
+_SEARCHED_FIRST, _SEARCHED = 2**12, 2**20
 _READ_BUFFER = 2**20
 _HOPS = 256  # between two looks at the checksums of lengths
 
@@ -143,13 +144,14 @@ def _leads_on(data, offset: int, length: int) -> bool:
 
 def _next_sound_length(data, position: int) -> int:
     """Where the next frame starts whose length fits its checksum and the file, or the end."""
-    size = len(data)
+    size, searched = len(data), _SEARCHED_FIRST
     while position + 16 <= size:
-        stretch = np.frombuffer(data[position : position + _SEARCHED + HEADER_BYTES - 1], np.uint8)
+        stretch = np.frombuffer(data[position : position + searched + HEADER_BYTES - 1], np.uint8)
         windows = np.lib.stride_tricks.sliding_window_view(stretch, HEADER_BYTES)
         for i in np.flatnonzero(_holds(windows)):
             start = position + int(i)
             if start + 16 + _HEADER.unpack_from(data, start)[0] <= size:
                 return start
         position += len(windows)
+        searched = min(2 * searched, _SEARCHED)
     return size

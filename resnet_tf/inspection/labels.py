@@ -10,6 +10,7 @@ from resnet_tf.inspection.reading import Reader
 from resnet_tf.inspection.survey import NO_LABEL, Survey
 
 _MOST_CLASSES = 1_000_000
+_MOST_EMPTY = 1000  # classes that are named one by one
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +81,12 @@ def check(survey: Survey, classes: Classes, findings: Findings, reader: Reader) 
         what = f"labels run from 1 to {number}, {number} classes have 0 to {number - 1}"
         findings.add("one-based-labels", f"{what}: label_offset should be 1")
     for split, counts in histogram(survey, classes).items():
-        for label in np.flatnonzero(counts == 0):
+        empty = np.flatnonzero(counts == 0)
+        if len(empty) > _MOST_EMPTY:  # a wrong label far up, most likely
+            what = f"{len(empty):,} of {number:,} classes have no picture in {split}; labels run"
+            findings.add("empty-class", f"{what} from {classes.lowest} to {classes.highest}")
+            continue
+        for label in empty:
             what = f"class {classes.names[label]} ({label}) has no picture in {split}"
             findings.add("empty-class", what)
     _check_texts(survey, classes, findings)

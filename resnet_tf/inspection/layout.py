@@ -119,9 +119,12 @@ def read_class_names(path: str) -> tuple[str, ...]:
 
 def distinct(names: Sequence[str], marks: Sequence[str] = ()) -> tuple[str, ...]:
     """The names, each that occurs again told apart by its mark, or by its number."""
-    marks = [*marks, *[""] * (len(names) - len(marks))]
-    count = Counter(names)
-    return tuple(
-        name if count[name] == 1 else f"{name} ({number if mark in ('', name) else mark})"
-        for number, (name, mark) in enumerate(zip(names, marks))
-    )
+    names, marks = tuple(names), [*marks, *[""] * (len(names) - len(marks))]
+    while len(set(names)) < len(names):  # what was added may be another's name
+        count = Counter(names)
+        names = tuple(
+            name if count[name] == 1 else f"{name} ({number if mark in ('', name) else mark})"
+            for number, (name, mark) in enumerate(zip(names, marks))
+        )
+        marks = [""] * len(names)
+    return names

@@ -35,7 +35,8 @@ def listing(source: pathlib.Path, *, fraction: float | None = None, seed: int = 
         split is not in "train", or a class is empty; 64 for a fraction that does not fit.
     """
     if not source.is_dir():
-        raise UserError(errors.MISSING_INPUT, "no such folder", source, "give --input")
+        what = "not a folder" if source.exists() else "no such folder"
+        raise UserError(errors.MISSING_INPUT, what, source, "give --input a folder of pictures")
     roots = _split_folders(source)
     passed_over = _files_in(source)
     if roots:
@@ -112,17 +113,17 @@ def _read_classes(
         raise _bad(root, "there are no class folders")
     pictures = []
     for label, name in enumerate(classes):
-        found, others = [], []
-        for path in _files_below(root / name):
+        found, others, odd = [], [], []
+        for path in _files_below(root / name, odd):
             known = _ending(path) in _ENDINGS | _OTHER_PICTURES
             (found if known else others).append(path)
         if not may_lack and not any(_ending(path) in _ENDINGS for path in found):
-            there = some([os.path.basename(path) for path in found + others])
+            there = some([os.path.basename(path) for path in found + others + odd])
             raise _bad(
                 root / name,
                 "the class has no .jpg, .jpeg or .png files" + (f", but {there}" if there else ""),
             )
-        passed_over += [os.path.relpath(path, source) for path in others]
+        passed_over += [os.path.relpath(path, source) for path in others + sorted(odd)]
         pictures += [_picture(path, root, label) for path in found]
     if not pictures:
         raise _bad(root, "there are no pictures")
@@ -140,18 +141,36 @@ def _picture(path: str, root: pathlib.Path, label: int) -> Picture:
     )
 
 
-def _files_below(folder: pathlib.Path) -> list[str]:
-    """Regular files at any depth, but for hidden ones, in natural order."""
+def _files_below(folder: pathlib.Path, passed_over: list[str]) -> list[str]:
+    """Regular files at any depth, but for hidden ones, in natural order.
+
+    Links to folders, which may lead round in a circle, links to nothing and what is no regular
+    file, which may never end, are added to `passed_over`.
+    """
     found = []
-    for place, folders, names in os.walk(folder):
+    for place, folders, names in os.walk(folder, onerror=_refuse_unreadable):
         folders[:] = [name for name in folders if _is_visible(name)]
-        found += [os.path.join(place, name) for name in names if not name.startswith("._")]
+        links = [name for name in folders if os.path.islink(os.path.join(place, name))]
+        names = [name for name in names if not name.startswith("._")]
+        found += [os.path.join(place, name) for name in names + links]
+    passed_over += [path for path in found if not os.path.isfile(path)]
     return sorted(filter(os.path.isfile, found), key=_natural)
 
 
+def _refuse_unreadable(error: OSError) -> None:
+    if isinstance(error, FileNotFoundError):  # a split may lack a class
+        return
+    raise UserError(
+        errors.MISSING_INPUT,
+        f"cannot read the folder: {error.strerror}",
+        error.filename,
+        "see that it can be read",
+    ) from error
+
+
 def _files_in(folder: pathlib.Path) -> list[str]:
-    """Names of files beside the folders, where no class is."""
-    return sorted(path.name for path in folder.iterdir() if path.is_file())
+    """Names of what lies beside the folders, where no class is."""
+    return sorted(path.name for path in folder.iterdir() if not path.is_dir())
 
 
 def _ending(path: str) -> str:
@@ -174,7 +193,8 @@ def _choose(pictures: list[Picture], fraction: float, seed: int) -> set[int]:
         members = np.flatnonzero(labels == label)
         number = max(1, round(fraction * len(members)))
         if number == len(members):
-            raise _bad(pictures[members[0]].filename, "the class has too few pictures to split")
+            name = pathlib.PurePath(pictures[members[0]].filename).parts[0]
+            raise _bad(name, f"the class has too few pictures to split: {number}")
         chosen.update(np.random.default_rng([seed, label]).permutation(members)[:number].tolist())
     return chosen
 

@@ -113,9 +113,10 @@ def _train(source: pathlib.Path, wanted: Iterable[str] | None) -> _Classes:
         lists |= {path.stem: (path, None) for path in folder.glob("n*.tar")}
     else:
         return {}
-    for synset in lists:
+    for synset in sorted(lists):
         if not imagenet_labels.SYNSET.fullmatch(synset):
-            raise _bad(tar if tar.is_file() else folder, f"{synset} is no synset", "take it away")
+            remedy = "take it away; --source=folder takes classes of any name"
+            raise _bad(tar if tar.is_file() else folder, f"{synset} is no synset", remedy)
     chosen = lists if wanted is None else [synset for synset in wanted if synset in lists]
     return {synset: list(_class(synset, *lists[synset])) for synset in chosen}
 

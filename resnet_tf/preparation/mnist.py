@@ -77,7 +77,8 @@ def listing(source: pathlib.Path) -> Listing:
 
 def _find(source: pathlib.Path, start: str, kind: str) -> pathlib.Path | None:
     pattern = re.compile(rf"([^.].*[-_])?{start}-{kind}[-.]idx{_KINDS[kind][1]}-ubyte(\.gz)?")
-    found = sorted(path for path in source.iterdir() if pattern.fullmatch(path.name))
+    there = (path for path in source.iterdir() if pattern.fullmatch(path.name))
+    found = sorted(path for path in there if path.is_file())
     if len(found) > 1:
         raise _bad(source, f"holds both {found[0].name} and {found[1].name}", "keep one of them")
     return found[0] if found else None

@@ -115,9 +115,10 @@ def write(directory: pathlib.Path, planned: PlannedShard, task: Task) -> Written
 
 def _record(picture: Picture, planned: PlannedShard, task: Task, written: Written) -> bytes:
     """A picture's record; what the manifest has to say of it is put into `written`."""
-    encoded, header = examination.read(picture)
-    odd, statistics = examination.oddities(header), written.statistics
+    statistics = written.statistics
     try:
+        encoded, header = examination.read(picture)
+        odd = examination.oddities(header)
         if task.recode is not None:
             encoded = task.recode(encoded, header)
             header = examination.header_of(picture, encoded)

@@ -87,16 +87,12 @@ def opened(output: pathlib.Path, fingerprint: str) -> Iterator[Staging]:
         make_directory(directory)
         lock = _lock(directory)
     except OSError as error:
-        raise UserError(
-            errors.CANNOT_CREATE,
-            f"cannot create the output: {error.strerror}",
-            output,
-            "choose another place",
-        ) from error
+        raise _cannot_create(output, error) from error
     staging, keep = Staging(directory), False
     try:
         refuse_existing(output)  # by now, another process may have made it
         yield staging
+        made.clear()  # the output may be reached through them
     except (KeyboardInterrupt, UserError) as error:
         worth_keeping = getattr(error, "code", errors.INTERRUPTED) in _TO_GO_ON_AFTER
         keep = worth_keeping and staging.has_finished_shards()
@@ -108,6 +104,11 @@ def opened(output: pathlib.Path, fingerprint: str) -> Iterator[Staging]:
                 with contextlib.suppress(OSError):
                     parent.rmdir()
         os.close(lock)
+
+
+def _cannot_create(output: pathlib.Path, error: OSError) -> UserError:
+    what = f"cannot create the output: {error.strerror}"
+    return UserError(errors.CANNOT_CREATE, what, output, "choose another place")
 
 
 def _directory(output: pathlib.Path, fingerprint: str) -> pathlib.Path:
@@ -137,8 +138,12 @@ def _lock(directory: pathlib.Path) -> int:
 
 def refuse_existing(output: pathlib.Path) -> None:
     """Raises UserError 73 where something has the output's name."""
-    if output.exists() or output.is_symlink():
-        raise UserError(errors.CANNOT_CREATE, "the output exists", output, "choose another name")
+    try:
+        if output.exists() or output.is_symlink():
+            what, remedy = "the output exists", "choose another name"
+            raise UserError(errors.CANNOT_CREATE, what, output, remedy)
+    except OSError as error:  # a name that is too long, say
+        raise _cannot_create(output, error) from error
 
 
 def refuse_small_disk(output: pathlib.Path, needed: int) -> None:
@@ -157,7 +162,10 @@ def refuse_small_disk(output: pathlib.Path, needed: int) -> None:
 def bytes_there(output: pathlib.Path, fingerprint: str) -> int:
     """Bytes of shards that an earlier start has left."""
     data = _directory(output, fingerprint) / "data"
-    return sum(path.stat().st_size for path in data.iterdir()) if data.is_dir() else 0
+    try:
+        return sum(path.stat().st_size for path in data.iterdir())
+    except OSError:  # not there, or no longer there; what else is wrong shows when it is made
+        return 0
 
 
 def others(output: pathlib.Path, fingerprint: str) -> list[pathlib.Path]:

@@ -161,7 +161,7 @@ def _passes_filter(member: tarfile.TarInfo) -> bool:
 def _reading(path: pathlib.Path, where: object):
     """The open file; what goes wrong while it is read becomes a `UserError`."""
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=_without_waiting) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise _bad(where, "not a regular file")
             yield file
@@ -174,6 +174,10 @@ def _reading(path: pathlib.Path, where: object):
             path,
             "see that it is there and can be read",
         ) from error
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)  # a pipe would keep it for ever
 
 
 def _bad(where: object, what: str) -> UserError:

@@ -85,7 +85,11 @@ def _prepared(home: pathlib.Path, source: str) -> pathlib.Path | None:
     """The newest version of a set on the disk."""
     name, _, version = source.partition(":")
     for configs in ("", "*/"):
-        found = [path.parent for path in (home / name).glob(f"{configs}{version or '*'}/{_INFO}")]
+        try:
+            papers = list((home / name).glob(f"{configs}{version or '*'}/{_INFO}"))
+        except (ValueError, NotImplementedError):  # not what a version looks like
+            return None
+        found = [path.parent for path in papers]
         several = sorted({str(path.parent.relative_to(home)) for path in found})
         if len(several) > 1:
             raise _missing(home / name, f"there is more than one: {', '.join(several)}")

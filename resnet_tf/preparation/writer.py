@@ -3,6 +3,7 @@
 import concurrent.futures
 import os
 import pathlib
+from collections import Counter
 from collections.abc import Sequence
 
 import tensorflow as tf
@@ -95,13 +96,18 @@ def _say_what_is_kept(place: staging.Staging, progress: Progress) -> None:
 
 
 def _refuse_unwritable(listing: Listing) -> None:
-    for name in listing.classes:
+    for what, name, remedy in [
+        ("the data set's name", listing.name, "give --name"),
+        *(("a class's name", name, "rename its folder") for name in listing.classes),
+    ]:
         try:
             name.encode()
         except UnicodeEncodeError as error:
-            raise UserError(
-                errors.BAD_DATA, "a class's name is not UTF-8", repr(name), "rename its folder"
-            ) from error
+            raise UserError(errors.BAD_DATA, f"{what} is not UTF-8", repr(name), remedy) from error
+    shared = [name for name, count in Counter(listing.classes).items() if count > 1]
+    if shared:
+        what, remedy = f"two classes are called {shared[0]!r}", "give each class its own name"
+        raise UserError(errors.BAD_DATA, what, "input", remedy)
     for split, pictures in listing.splits.items():
         if not len(pictures):
             raise _empty(split)

@@ -73,19 +73,28 @@ def test_foreign_set_becomes_usable(tmp_path, script):
     assert "label offset 1 (labels run from 1 to 2)" in done.stderr
     manifest = json.loads((tmp_path / "dataset.json").read_text())
     assert (manifest["classes"], manifest["label_offset"]) == (["ant", "bee"], 1)
+    again = script("data/check.py", f"--data_dir={tmp_path}", "--write_manifest")
+    assert again.returncode == 73
+    assert json.loads(again.stdout.splitlines()[-1])["event"] == "checked"
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "text"),
     [
         ([], 64, "data_dir must be given | --data_dir"),
-        (["--data_dir=x", "--max_image_pixels=0"], 64, "max_image_pixels must be 1 or more, got 0"),
+        (
+            ["--data_dir=x", "--max_image_pixels=0"],
+            64,
+            "max_image_pixels must be from 1 to 89478485, got 0",
+        ),
+        (["--data_dir=x", "--max_image_pixels=89478486"], 64, "from 1 to 89478485, got 89478486"),
         (["--data_dir=x", "--workers=-1"], 64, "workers must be 0 or more, got -1"),
         (["--data_dir=x", "--label_offset=9999999999"], 64, "label_offset must be at most"),
         (["--data_dir=x", "--write_manifest", "--nodecode"], 64, "it excludes --nodecode"),
         (["--data_dir=x", "--write_manifest", "--split=a"], 64, "it excludes --split"),
         (["--data_dir=x", "--splt=a"], 64, "splt"),
         (["--data_dir={tmp}/none"], 66, "the data directory does not exist"),
+        (["--data_dir={tmp}", "--html={tmp}/none/x"], 73, "there is no such directory to write"),
     ],
 )
 def test_mistake_is_one_line(tmp_path, script, arguments, code, text):

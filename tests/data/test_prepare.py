@@ -93,6 +93,7 @@ def test_split_folders_are_read_as_they_are(tmp_path):
         (["--input={tmp}", "--output={tmp}/out", "--source=cake"], 64, "got 'cake' | --source"),
         (["--input={tmp}", "--output={tmp}/out", "--split_fraction=x"], 64, "split_fraction"),
         (["--input={tmp}", "--output={tmp}/out", "--seed=-1"], 64, "seed must be 0 or more"),
+        (["--input={tmp}", "--output={tmp}/a/out"], 64, "output must not lie inside --input"),
         (["--input={tmp}", "--outptu={tmp}/out"], 64, "outptu"),
         (["--input={tmp}/none", "--output={tmp}/out"], 66, "no such folder | {tmp}/none"),
     ],
@@ -441,7 +442,7 @@ def test_missing_folder(tmp_path):
 
 def test_file_instead_of_a_folder(tmp_path):
     draw(tmp_path / "x.png")
-    scan_refused(tmp_path / "x.png", 66, "no such folder")
+    scan_refused(tmp_path / "x.png", 66, "not a folder")
 
 
 def test_empty_folder(tmp_path):
@@ -514,7 +515,40 @@ def test_split_without_pictures(tmp_path):
 def test_class_too_small_to_split(tmp_path, count, fraction):
     draw_classes(tmp_path, a=count)
     text = "the class has too few pictures to split"
-    scan_refused(tmp_path, 65, text, "a/0.png", fraction=fraction)
+    scan_refused(tmp_path, 65, f"{text}: {count} | a | ", fraction=fraction)
+
+
+def test_links_and_pipes_are_passed_over_by_name(tmp_path):
+    draw_classes(tmp_path / "in", a=3)
+    draw(tmp_path / "elsewhere" / "0.png")
+    (tmp_path / "in" / "a" / "good.png").symlink_to(tmp_path / "elsewhere" / "0.png")
+    (tmp_path / "in" / "a" / "gone.png").symlink_to("nothing")
+    (tmp_path / "in" / "a" / "round.png").symlink_to("round.png")
+    (tmp_path / "in" / "a" / "up").symlink_to("..")
+    os.mkfifo(tmp_path / "in" / "a" / "pipe.png")
+    (tmp_path / "in" / "b").symlink_to("nothing")
+    found = folder.listing(tmp_path / "in", fraction=0.5)
+    assert found.classes == ("a",)
+    names = [p.filename for pictures in found.splits.values() for p in pictures]
+    assert sorted(names) == ["a/0.png", "a/1.png", "a/2.png", "a/good.png"]
+    assert found.remarks == (
+        "passed over: 5 files that are no pictures: b, a/gone.png, a/pipe.png, a/round.png, a/up",
+    )
+
+
+def test_a_folder_that_cannot_be_read_is_not_passed_over(tmp_path, monkeypatch):
+    draw_classes(tmp_path, a=2)
+    (tmp_path / "a" / "deep").mkdir()
+    scan = os.scandir
+
+    def scandir(path):  # permissions would not keep root out
+        if str(path).endswith("deep"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    what, where = "cannot read the folder: Permission denied", str(tmp_path / "a" / "deep")
+    scan_refused(tmp_path, 66, what, where, fraction=0.5)
 
 
 # ---- the embedded digits

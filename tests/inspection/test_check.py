@@ -6,7 +6,7 @@ import os
 import numpy as np
 import pytest
 import record_files as files
-from record_files import example, feature, jpeg, png, record, write_set
+from record_files import example, feature, jpeg, png, record, write_set, write_shard
 
 from resnet_tf import inspection
 from resnet_tf.errors import UserError
@@ -400,6 +400,14 @@ def test_class_without_pictures(tmp_path):
     )
     finding = only(check(tmp_path), "empty-class")
     assert finding.what == "class cat (2) has no picture in train"
+
+
+def test_many_classes_without_pictures_are_one_finding(tmp_path):
+    write_shard(tmp_path / "train-a", [record(png(i), i * 2000, text="x") for i in range(2)])
+    (finding,) = check(tmp_path).findings.kept["empty-class"]
+    assert finding.what == (
+        "1,999 of 2,001 classes have no picture in train; labels run from 0 to 2000"
+    )
 
 
 def test_duplicates_inside_and_between_splits(tmp_path):

@@ -285,12 +285,23 @@ def test_array_record_is_refused_with_a_hint(tmp_path):
         ("[]", "features.json cannot be used"),
         ('{"featuresDict": {"features": {}}}', "no Image or no ClassLabel"),
         ("[" * 100_000, "features.json cannot be used"),
+        (
+            '{"featuresDict": {"features": {"image": {"pythonClassName": "Image"}, "label":'
+            ' {"pythonClassName": "ClassLabel", "classLabel": {"numClasses": 1e999}}}}}',
+            "features.json cannot be used",
+        ),
     ],
 )
 def test_malformed_papers(tmp_path, text, message):
     tfds_set(tmp_path)
     (tmp_path / "features.json").write_text(text)
     refused(tmp_path, 65, message)
+
+
+def test_class_names_of_tfds_that_are_not_utf8(tmp_path):
+    tfds_set(tmp_path)
+    (tmp_path / "label.labels.txt").write_bytes(b"\xff\n")
+    refused(tmp_path, 65, "the class names are not UTF-8")
 
 
 def test_nothing_is_written_where_there_are_errors(tmp_path):
@@ -328,6 +339,7 @@ def test_another_manifest_is_never_overwritten(tmp_path):
         ("n01\ttench\r\nn02\tgoldfish\n\n", ("tench", "goldfish")),
         ("n01\tcrane\nn02\tcrane\n", ("crane (n01)", "crane (n02)")),
         ("x\nx\ny\n", ("x (0)", "x (1)", "y")),
+        ("x\nx\nx (0)\n", ("x (0) (0)", "x (1)", "x (0) (2)")),
     ],
 )
 def test_class_names_of_a_file(tmp_path, content, expected):

@@ -114,3 +114,18 @@ def test_search_goes_over_its_own_stretches(data, monkeypatch):
 @pytest.mark.parametrize("content", [b"", b"x", bytes(11), bytes(1000), b"\x1f\x8b" + bytes(50)])
 def test_files_of_another_kind_have_no_records(content):
     assert len(framing.frames_of(content).offsets) == 0
+
+
+def test_search_does_not_grow_with_the_file(data, monkeypatch):
+    """A file with damage in each record, as line ends that were changed leave it."""
+    searched = []
+    holds = framing._holds
+    monkeypatch.setattr(framing, "_holds", lambda rows: searched.append(len(rows)) or holds(rows))
+    for copies in (8, 64):
+        searched.clear()
+        whole = bytearray(bytes(data) * copies)
+        for start in range(0, len(whole), len(data)):
+            whole[start] ^= 255
+        found = framing.frames_of(bytes(whole))
+        assert len(found.gaps) == copies
+        assert sum(searched) < copies * 2 * 2**12

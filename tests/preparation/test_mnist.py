@@ -1,6 +1,7 @@
 """Sets in the form of MNIST, from hand-made idx files."""
 
 import gzip
+import os
 import struct
 
 import numpy as np
@@ -195,3 +196,10 @@ def test_missing_folder(tmp_path):
 def test_hidden_files_are_passed_over(tmp_path):  # as macOS leaves them
     source = folder(tmp_path / "mnist", **{f"._{name}": b"x" for name in USUAL})
     assert len(mnist.listing(source).splits["train"]) == 5
+
+
+def test_what_is_no_file_is_missing(tmp_path):
+    source = folder(tmp_path / "set")
+    (source / "train-images-idx3-ubyte").unlink()
+    os.mkfifo(source / "train-images-idx3-ubyte")  # reading it would wait for ever
+    refused(66, source, "there is no file of the images of 'train'")

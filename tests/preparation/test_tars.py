@@ -3,6 +3,7 @@
 import functools
 import gzip
 import io
+import os
 import tarfile
 
 import numpy as np
@@ -243,3 +244,8 @@ def test_flipped_bytes_are_read_or_refused(tmp_path):
         except UserError as error:
             refusals += error.code == 65
     assert refusals > 100
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.tar")
+    refused(tmp_path / "a.tar", "not a regular file")

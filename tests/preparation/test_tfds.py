@@ -368,3 +368,9 @@ def test_legacy_description_of_foreign_code(tmp_path):
     path.write_text('{"content": [{"type": "evil.module.Feature"}]}')
     with pytest.raises(UserError, match=r"a feature of foreign code, evil\.module\.Feature"):
         tfds_features.refuse_foreign_code(path)
+
+
+@pytest.mark.parametrize("version", ["/1.0.0", "**x"])
+def test_what_is_no_version(tmp_path, monkeypatch, version):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    refused(66, f"made:{version}", f"there is no prepared made:{version} | ")

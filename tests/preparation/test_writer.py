@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from made_pictures import noise, payloads, picture, pictures, refused, write
 
+from resnet_tf.errors import UserError
 from resnet_tf.input import records
 from resnet_tf.input.manifest import Manifest
-from resnet_tf.preparation import Picture, Progress, plan, shard
+from resnet_tf.preparation import Listing, Picture, Progress, plan, shard, write_dataset
 
 import tensorflow as tf  # isort: skip
 
@@ -257,3 +258,42 @@ def test_class_name_that_is_not_utf_8_is_an_error_of_the_data(tmp_path):
     name = b"caf\xe9".decode("utf-8", "surrogateescape")
     refused(65, tmp_path / "out", splits={"train": pictures(3)}, classes=["a", "b", name])
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("classes", "text"),
+    [
+        (("a", "b", "a"), "two classes are called 'a' | "),
+        (("a", "b", "\udcff"), "a class's name is not UTF-8 | "),
+    ],
+)
+def test_class_names_that_no_manifest_takes(tmp_path, classes, text):
+    refused(65, tmp_path / "out", text, classes=classes)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_data_set_s_name_that_is_not_utf8(tmp_path):
+    listing = Listing("\udcff", "CC0", ("a", "b", "c"), {"train": pictures(3)})
+    with pytest.raises(UserError, match=r"^ERROR 65: the data set's name is not UTF-8 "):
+        write_dataset(tmp_path / "out", listing)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_name_that_is_too_long(tmp_path):
+    for length in (250, 300):  # of which the first is too long only with what is put behind it
+        refused(73, tmp_path / ("x" * length), "cannot create the output: File name too long")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_output_behind_a_folder_that_is_not_there_yet(tmp_path):
+    manifest = write(tmp_path / "new" / ".." / "out")
+    assert manifest == Manifest.load(tmp_path / "new" / ".." / "out")
+    assert (tmp_path / "out" / "dataset.json").is_file()
+
+
+def test_a_source_that_cannot_encode_a_picture_is_no_bad_disk(tmp_path):
+    def read():
+        raise tf.errors.InvalidArgumentError(None, None, "PNG encoding failed")
+
+    splits = {"train": [*pictures(3), Picture(read, 10, 0, "wide.png")]}
+    refused(65, tmp_path / "out", "the picture cannot be decoded | wide.png | ", splits=splits)
