@@ -22,7 +22,7 @@ from resnet_tf.config import bad_flag
 _MOST_PIXELS = 89_478_485
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "directory of the records")
 _SPLIT = flags.DEFINE_string("split", "", "the only split to look at; default: all")
-_DECODE = flags.DEFINE_bool("decode", True, "decode each picture; --nodecode is faster")
+_NO_DECODE = flags.DEFINE_bool("no_decode", False, "leave the decoder out, which is faster")
 _MAX_PIXELS = flags.DEFINE_integer(
     "max_image_pixels", _MOST_PIXELS, "height times width above which a picture is refused"
 )
@@ -86,8 +86,8 @@ def _check_flags() -> None:
         raise bad_flag("workers", "must be 0 or more", _WORKERS.value)
     if _OFFSET.value is not None and abs(_OFFSET.value) > 2**31:
         raise bad_flag("label_offset", "must be at most 2147483648 either way", _OFFSET.value)
-    if _WRITE.value and not _DECODE.value:
-        raise bad_flag("write_manifest", "needs mean and deviation, so it excludes --nodecode")
+    if _WRITE.value and _NO(not _NO_DECODE.value):
+        raise bad_flag("write_manifest", "needs mean and deviation, so it excludes --no_decode")
     if _WRITE.value and _SPLIT.value:
         raise bad_flag("write_manifest", "describes every split, so it excludes --split")
     if not pathlib.Path(_DATA_DIR.value).exists():  # said before TensorFlow loads
@@ -108,7 +108,7 @@ def _options():
 
     return inspection.Options(
         split=_SPLIT.value,
-        decode=_DECODE.value,
+        decode=not _NO(not _NO_DECODE.value),
         max_pixels=_MAX_PIXELS.value,
         classes=inspection.read_class_names(_CLASSES.value) if _CLASSES.value else (),
         label_offset=_OFFSET.value,

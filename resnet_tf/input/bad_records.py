@@ -11,8 +11,8 @@ class BadRecords:
     """The records of a split that were found bad, and what takes their place.
 
     Each is replaced, whenever its turn comes, by the next sound record of its shard. A record is
-    found at the first position that asks for it, so the examples of a run are a function of its
-    data and flags as ever, and a resumed run finds the same ones again.
+    found at the first position that asks for it, and commits hold what was found, so the examples
+    of a run are a function of its data and flags as ever.
 
     Args:
       shards: number of records of each shard.

@@ -27,7 +27,7 @@ def manifest_of(report: Report) -> Manifest:
             errors.BAD_FLAGS,
             "mean and deviation are unknown, because no picture was decoded",
             "--decode",
-            "leave --nodecode away",
+            "leave --no_decode away",
         )
     return Manifest(
         directory=directory,

@@ -1,6 +1,7 @@
 """The pictures that a run trains on: which, in which order, at which size, changed how."""
 
 import dataclasses
+from collections.abc import Iterable
 
 import tensorflow as tf
 
@@ -104,6 +105,20 @@ class Feed:
                 found = record, error
                 self.bad.add(record, error)
         return found
+
+    def leave_out(self, records: Iterable[int]) -> None:
+        """Leaves those out that the commit of a resumed run had left out.
+
+        Raises:
+          UserError: 65, naming the record, where no more may be left out.
+        """
+        for record in records:
+            if record not in self.bad.found:
+                split = self._config.train_split
+                error = faults.find(self._manifest, split, record) or faults.bad_record(
+                    self._manifest, split, record, "the record could not be used before"
+                )
+                self.bad.add(record, error)
 
     def _read_with(self, positions: tf.Tensor) -> list[int]:
         """The unreadable records, known ones left out, of what is read together with a batch."""

@@ -40,6 +40,8 @@ def train(config: Config) -> dict:
     if resumed:
         resume.refuse_mismatch(resumed, config, run.describe, run.total_steps)
         checkpoint.restore(resumed, run.variables)
+        if config.bad_records == "skip":
+            run.feed.leave_out(resumed.manifest.get("bad_records", []))
         if finished := _finished(run, resumed):
             reporting.say(f"already complete at step {resumed.step}: {config.model_dir}")
             journals.emit(finished)

@@ -59,6 +59,8 @@ class Run:
         fields = {
             "epoch": examples_seen / self.records,
             "examples_seen": examples_seen,
+            # A part of a cut-off picture may decode, so a resumed run might not find it again.
+            "bad_records": list(self.feed.bad.found),
             **self.describe,
         }
         return checkpoint.write(self.commits, step, tensors, fields)

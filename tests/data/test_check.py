@@ -90,7 +90,7 @@ def test_foreign_set_becomes_usable(tmp_path, script):
         (["--data_dir=x", "--max_image_pixels=89478486"], 64, "from 1 to 89478485, got 89478486"),
         (["--data_dir=x", "--workers=-1"], 64, "workers must be 0 or more, got -1"),
         (["--data_dir=x", "--label_offset=9999999999"], 64, "label_offset must be at most"),
-        (["--data_dir=x", "--write_manifest", "--nodecode"], 64, "it excludes --nodecode"),
+        (["--data_dir=x", "--write_manifest", "--no_decode"], 64, "it excludes --no_decode"),
         (["--data_dir=x", "--write_manifest", "--split=a"], 64, "it excludes --split"),
         (["--data_dir=x", "--splt=a"], 64, "splt"),
         (["--data_dir={tmp}/none"], 66, "the data directory does not exist"),
