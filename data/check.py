@@ -86,7 +86,7 @@ def _check_flags() -> None:
         raise bad_flag("workers", "must be 0 or more", _WORKERS.value)
     if _OFFSET.value is not None and abs(_OFFSET.value) > 2**31:
         raise bad_flag("label_offset", "must be at most 2147483648 either way", _OFFSET.value)
-    if _WRITE.value and _NO(not _NO_DECODE.value):
+    if _WRITE.value and _NO_DECODE.value:
         raise bad_flag("write_manifest", "needs mean and deviation, so it excludes --no_decode")
     if _WRITE.value and _SPLIT.value:
         raise bad_flag("write_manifest", "describes every split, so it excludes --split")
@@ -108,7 +108,7 @@ def _options():
 
     return inspection.Options(
         split=_SPLIT.value,
-        decode=not _NO(not _NO_DECODE.value),
+        decode=not _NO_DECODE.value,
         max_pixels=_MAX_PIXELS.value,
         classes=inspection.read_class_names(_CLASSES.value) if _CLASSES.value else (),
         label_offset=_OFFSET.value,
