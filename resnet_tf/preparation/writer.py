@@ -160,7 +160,10 @@ def _manifest(
     total, splits = Statistics(), dict.fromkeys(listing.splits, ())
     for one, made in zip(planned.shards, written):
         total.add(made.statistics)
-        splits[one.split] += (made.shard,)
+        if made.shard.records:
+            splits[one.split] += (made.shard,)
+        else:  # all of its pictures were bad
+            (directory / made.shard.file).unlink()
     for split, shards in splits.items():
         if not sum(part.records for part in shards):
             raise _empty(split)

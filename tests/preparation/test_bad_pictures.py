@@ -183,3 +183,12 @@ def test_pictures_that_are_not_measured_are_not_decoded(tmp_path):
     # So that large sets are prepared at the speed of the disk; data/check.py decodes all.
     splits = {"train": [picture(noise(0))], "test": [raw(HOLLOW)]}
     assert write(tmp_path / "out", splits).records("test") == 1
+
+
+def test_a_shard_of_bad_pictures_alone_is_not_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(plan, "SHARD_BYTES", 1)  # a picture a shard
+    splits = {"train": [*pictures(4), raw(b"GIF89a", "x.gif")]}
+    manifest = write(tmp_path / "out", splits, skip_bad=True)
+    assert [part.records for part in manifest.shards("train")] == [1, 1, 1, 1]
+    files = {part.file for part in manifest.shards("train")}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == files | {"dataset.json"}
