@@ -128,7 +128,14 @@ def _description(report) -> list[str]:
     if report.mean:
         mean, std = (" ".join(f"{v:.2f}" for v in values) for values in (report.mean, report.std))
         lines.append(f"mean {mean}, standard deviation {std}")
+    lines += [_spread(split, counts, classes.names) for split, counts in report.histogram.items()]
     return lines + report.findings.lines() + ([] if report.findings.counts else ["nothing found"])
+
+
+def _spread(split: str, counts, names) -> str:
+    """The classes with the fewest and the most pictures; the page and the result have all."""
+    few, most = int(counts.argmin()), int(counts.argmax())
+    return f"{split}: {counts[few]:,} ({names[few]}) to {counts[most]:,} ({names[most]}) a class"
 
 
 def _result(report) -> dict:
@@ -136,6 +143,7 @@ def _result(report) -> dict:
         "event": "checked",
         "data_dir": _DATA_DIR.value,
         "records": report.records,
+        "histogram": {split: counts.tolist() for split, counts in report.histogram.items()},
         "errors": report.errors,
         "warnings": report.warnings,
         "mean": report.mean or None,

@@ -13,6 +13,7 @@ whole; after a kill the same command goes on.
 import dataclasses
 import os
 import pathlib
+import socket
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
@@ -56,6 +57,9 @@ flags.DEFINE_string("classes", None, "tfrecord: file of the classes to keep, a l
 
 def main(_):
     _check_flags()
+    if _value("offline"):
+        # While TensorFlow is imported, urllib3 opens a socket to see whether there is IPv6.
+        socket.has_ipv6 = False
     runtime.configure()
     from resnet_tf.preparation import Bar, Recode, write_dataset
     from resnet_tf.reporting import journal, say

@@ -146,7 +146,9 @@ class Config:
     cutout: int = _option(0, "side of the square that is cut out, in pixels", at_least=0)
     mixup: float = _option(0.0, "alpha of mixup; 0: none", at_least=0)
     cutmix: float = _option(0.0, "alpha of CutMix; 0: none", at_least=0)
-    repeats: int = _option(1, "copies of a picture that follow each other", at_least=1)
+    repeats: int = _option(
+        1, "copies of a picture that follow each other; an epoch counts them all", at_least=1
+    )
     shuffle_window: int = _option(
         0, "shards that are shuffled together; 0: all of them", at_least=0
     )
@@ -232,6 +234,8 @@ class Config:
         if len(self.resolution_boundaries) != max(len(self.resolutions) - 1, 0):
             found = f"{len(self.resolution_boundaries)} for {len(self.resolutions)} resolutions"
             raise bad_flag("resolution_boundaries", "must be one fewer than resolutions", found)
+        if self.resolutions and not self.image_size:
+            raise bad_flag("image_size", "must be given with resolutions, as the last of them")
         if self.resolutions and self.resolutions[-1] != self.image_size:
             raise bad_flag("resolutions", f"must end at image_size {self.image_size}",
                            self.resolutions[-1])  # fmt: skip

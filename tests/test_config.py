@@ -504,3 +504,8 @@ def test_length_is_a_change_where_percentages_depend_on_it():
 )
 def test_total_steps(fields, records, expected):
     assert Config(**fields).total_steps(records) == expected
+
+
+def test_resolutions_without_a_size():
+    message = "image_size must be given with resolutions, as the last of them | --image_size"
+    refused(message, steps=9, resolutions=(8.0, 16.0), resolution_boundaries=("5",))

@@ -47,6 +47,7 @@ def find(manifest: Manifest, split: str, record: int) -> UserError | None:
     Raises:
       UserError: 66 or 65 where its shard is gone or another one.
     """
+    manifest.paths(split)  # a shard that is gone or another one is no matter of one record
     try:
         encoded, label = records.decode(read(manifest, split, record), manifest.features)
         label_of(manifest, label)

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable
 
 from resnet_tf import errors
+from resnet_tf.config import bad_flag
 from resnet_tf.errors import UserError
 from resnet_tf.input import index
 from resnet_tf.preparation import tfds
@@ -39,6 +40,8 @@ def directory_of(data_dir: str, *, say: Callable[[str], None]) -> str:
     if not data_dir.startswith(PREFIX):
         return data_dir
     source = data_dir[len(PREFIX) :]
+    if not source:
+        raise bad_flag("data_dir", f"must name a set after {PREFIX}")
     final = index.cache_directory() / "datasets" / _name(source)
     if not final.is_dir():
         say(f"{data_dir}: preparing it once, into {final}")

@@ -145,9 +145,9 @@ def _what_is_left(run: Run, step: int, bad: UserError) -> str:
 
 def _tell_bad(run: Run, known: int, step: int, journal: Journal, console: Console) -> None:
     """Says which records are left out from this step on."""
-    for record, error in list(run.feed.bad.found.items())[known:]:
-        journal.write("bad_record", step=step, record=record, error=str(error),
-                      left_out=len(run.feed.bad.found))  # fmt: skip
+    found = list(run.feed.bad.found.items())
+    for number, (record, error) in enumerate(found[known:], start=known + 1):
+        journal.write("bad_record", step=step, record=record, error=str(error), left_out=number)
         console.say(f"left out from step {step} on: {error}")
 
 

@@ -6,8 +6,9 @@
 3. Commits, but none that verifies: error 78, never step 0.
 4. Another network, other data, other classes, or a changed flag that makes it another run:
    error 78. Harmless flags (see `Config.changes`) may change.
-5. Other devices, threads, versions or another CPU: it goes on with the same examples in the
-   same order, but not to the same last bits, which is said.
+5. Other devices, threads, versions or another CPU: it goes on, but not to the same last bits,
+   which is said. The examples are the same in the same order, unless it is another version of
+   resnet_tf that orders them otherwise (0.1.0 did).
 6. A commit at or beyond the end: the run is complete, and nothing is written; beyond the end
    is error 64.
 """

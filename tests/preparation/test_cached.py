@@ -172,3 +172,8 @@ def test_trained_on_and_evaluated_by_its_name(tmp_path):
     shutil.rmtree(found)  # what was prepared is enough from here on
     again = evaluate_checkpoint(config.model_dir, DeviceRequest.parse("cpu"))
     assert again["loss"] == pytest.approx(done["eval"]["loss"], rel=1e-6)
+
+
+def test_no_name_after_the_prefix():
+    with pytest.raises(UserError, match="ERROR 64: data_dir must name a set after tfds: "):
+        cached.directory_of("tfds:", say=silent)
