@@ -13,7 +13,7 @@ FIELDS = {"height": 4, "width": 6, "channels": 2, "mean": (0.0, 255.0), "std": (
 
 @pytest.mark.parametrize("more", [
     {}, {"shorter_side": 6}, {"shorter_side": 100}, {"central_fraction": 1.0},
-    {"central_fraction": 1e-3}, {"height": 1, "width": 1},
+    {"central_fraction": 1e-3}, {"height": 1, "width": 1}, {"antialias": False},
 ])  # fmt: skip
 def test_what_a_picture_can_be_prepared_by_is_accepted(more):
     fields = FIELDS | more

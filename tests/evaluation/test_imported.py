@@ -161,6 +161,7 @@ def test_resnet18(tmp_path):
     assert commit.manifest["preprocessing"] == {
         "height": 224, "width": 224, "channels": 3, "mean": [123.675, 116.28, 103.53],
         "std": [58.395, 57.12, 57.375], "shorter_side": 256, "central_fraction": None,
+        "antialias": True,
     }  # fmt: skip
 
 

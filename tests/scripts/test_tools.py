@@ -404,7 +404,7 @@ def test_import_weights_and_eval_as_a_user_types_them(script, weights, tmp_path)
         "model": "cifar_resnet", "num_classes": 10, "variables": 37, "left_out": 1,
         "preprocessing": {
             "height": 8, "width": 8, "channels": 3, "mean": [78, 79, 80], "std": [95, 96, 97.5],
-            "shorter_side": None, "central_fraction": None,
+            "shorter_side": None, "central_fraction": None, "antialias": True,
         },
         "digest": json.loads(manifest.read_text())["digest"],
     }  # fmt: skip
