@@ -74,7 +74,9 @@ def test_another_size_changes_nothing_else(more):
     assert made.at_size(10, 20) == Preprocessing(**FIELDS | {"height": 10, "width": 20}, **more)
 
 
-@pytest.mark.parametrize("more", [{}, {"shorter_side": 9}, {"central_fraction": 0.875}])
+@pytest.mark.parametrize(
+    "more", [{}, {"shorter_side": 9}, {"central_fraction": 0.875}, {"antialias": False}]
+)
 def test_through_json_and_back(more):
     made = Preprocessing(**FIELDS, **more)
     fields = json.loads(json.dumps(made.to_json()))
