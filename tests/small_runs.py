@@ -27,8 +27,15 @@ class Tiny(models.Classifier):
         return {"final": tf.nn.relu(self.conv(images))}
 
 
-def use_tiny(monkeypatch):
+def use_tiny(monkeypatch, two_replicas):
+    """Every run has this network, and one on two devices the strategy of the process: two
+    strategies in one process mix up their collectives."""
     monkeypatch.setattr(models, "create_as_told", lambda name, channels, **_: Tiny(channels))
+    real = loop.make_strategy
+    monkeypatch.setattr(
+        loop, "make_strategy",
+        lambda request: two_replicas if request.logical_cpus == 2 else real(request),
+    )  # fmt: skip
 
 
 def payloads(count, size=8):

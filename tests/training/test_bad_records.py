@@ -19,8 +19,8 @@ N, BATCH = sum(SIZES), 4
 
 
 @pytest.fixture(autouse=True)
-def _tiny(monkeypatch):
-    small_runs.use_tiny(monkeypatch)
+def _tiny(monkeypatch, two_replicas):
+    small_runs.use_tiny(monkeypatch, two_replicas)
 
 
 @pytest.fixture(scope="module")

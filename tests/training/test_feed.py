@@ -64,8 +64,10 @@ def test_boundaries_that_do_not_ascend_are_refused(data, boundaries, found):
     assert str(caught.value).startswith(message + found)
 
 
-def test_a_run_of_growing_pictures_ends_the_same_after_a_break(data, tmp_path, monkeypatch):
-    small_runs.use_tiny(monkeypatch)
+def test_a_run_of_growing_pictures_ends_the_same_after_a_break(
+    data, tmp_path, monkeypatch, two_replicas
+):
+    small_runs.use_tiny(monkeypatch, two_replicas)
     told = {**SIZES, "steps": 7, "steps_per_call": 10, "save_every_steps": 3}
     undisturbed = small_runs.train(data, tmp_path / "undisturbed", **told)
     save = loop._save
@@ -84,8 +86,10 @@ def test_a_run_of_growing_pictures_ends_the_same_after_a_break(data, tmp_path, m
     assert whole["digest"] != undisturbed["digest"]
 
 
-def test_pictures_must_not_become_too_small_for_the_network(data, tmp_path, monkeypatch):
-    small_runs.use_tiny(monkeypatch)
+def test_pictures_must_not_become_too_small_for_the_network(
+    data, tmp_path, monkeypatch, two_replicas
+):
+    small_runs.use_tiny(monkeypatch, two_replicas)
     monkeypatch.setattr(small_runs.Tiny, "smallest_image", 5)
     with pytest.raises(UserError, match="ERROR 64: image_size must be 5 or more for cifar_resnet"):
         small_runs.train(data, tmp_path / "run", **SIZES)
@@ -148,8 +152,8 @@ def test_mean_of_the_run_fills_what_is_erased(data):
     assert (images == (1, 2, 3)).all(axis=-1).any(axis=(1, 2)).all()
 
 
-def test_a_run_with_everything_on_trains(data, tmp_path, monkeypatch):
-    small_runs.use_tiny(monkeypatch)
+def test_a_run_with_everything_on_trains(data, tmp_path, monkeypatch, two_replicas):
+    small_runs.use_tiny(monkeypatch, two_replicas)
     done = small_runs.train(
         data, tmp_path / "run", steps=2, crop_scale=(0.3, 1.0), flip=True, policy="trivialaugment",
         brightness=0.2, hue=0.1, erasing=0.5, mixup=0.2, cutmix=1.0, repeats=2,
