@@ -57,15 +57,15 @@ def main(_):
             advance=bar.update,
         )
     for line in _description(report):
-        say(inspection.plain(line))
+        say(errors.plain(line))
     journal.emit(_result(report))  # now, as the page or the manifest may not be writable
     if _HTML.value:
         inspection.page.write(_HTML.value, report)
-        say(f"page: {inspection.plain(_HTML.value)}")
+        say(f"page: {errors.plain(_HTML.value)}")
     failed = report.errors or (_STRICT.value and report.warnings)
     if _WRITE.value and not failed:
         manifest = inspection.writing.write(report)
-        say(f"wrote {inspection.plain(str(manifest.directory / 'dataset.json'))}")
+        say(f"wrote {errors.plain(str(manifest.directory / 'dataset.json'))}")
     if failed:
         raise errors.UserError(
             errors.BAD_DATA,

@@ -34,7 +34,7 @@ class UserError(Exception):
     def __init__(self, code: int, what: str, where: str, remedy: str, details: str = ""):
         self.code, self.what, self.where, self.remedy = code, what, where, remedy
         self.details = details
-        line = " | ".join(_one_line(part) for part in (what, where, remedy))
+        line = " | ".join(plain(part) for part in (what, where, remedy))
         super().__init__(f"ERROR {code}: {line}")
 
     def adding(self, remedy: str) -> "UserError":
@@ -52,6 +52,6 @@ def table(rows: Sequence[Sequence[str]], most: int = 60) -> str:
     return "\n".join(lines + ([f"  … and {len(rows) - most} more"] if len(rows) > most else []))
 
 
-def _one_line(text: object) -> str:
-    """Escapes what cannot be printed: a file's name may hold a line break, the message may not."""
+def plain(text: object) -> str:
+    """The text on one line and harmless to a terminal: what cannot be printed is escaped."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(text))

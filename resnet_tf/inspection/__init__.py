@@ -2,7 +2,7 @@
 
 from resnet_tf.inspection import page, writing
 from resnet_tf.inspection.checking import Options, Report, bytes_of, check
-from resnet_tf.inspection.findings import Finding, Findings, counted, plain
+from resnet_tf.inspection.findings import Finding, Findings, counted
 from resnet_tf.inspection.layout import read_class_names
 
 __all__ = [
@@ -14,7 +14,6 @@ __all__ = [
     "check",
     "counted",
     "page",
-    "plain",
     "read_class_names",
     "writing",
 ]

@@ -4,6 +4,8 @@ import dataclasses
 from collections import Counter
 from collections.abc import Callable
 
+from resnet_tf.errors import plain
+
 ERROR, WARNING, NOTE = "error", "warning", "note"
 KEPT = 1000  # of a kind; beyond, findings are counted and handed on, but not kept
 
@@ -136,11 +138,6 @@ class Findings:
             if count > most:
                 lines.append(f"  … and {count - most:,} more")
         return lines
-
-
-def plain(text: str) -> str:
-    """On one line and harmless to a terminal: what cannot be printed is escaped."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def counted(number: int, noun: str) -> str:

@@ -9,11 +9,11 @@ import numpy as np
 import tensorflow as tf
 
 from resnet_tf import errors
-from resnet_tf.errors import UserError
+from resnet_tf.errors import UserError, plain
 from resnet_tf.files import replace_synced
 from resnet_tf.input import images
 from resnet_tf.inspection.checking import Report
-from resnet_tf.inspection.findings import KINDS, counted, plain
+from resnet_tf.inspection.findings import KINDS, counted
 from resnet_tf.inspection.reading import Reader
 
 _SIDE = 72  # pixels of a thumbnail's longer side

@@ -100,7 +100,7 @@ def remark(kind: str, names: Sequence[str]) -> str:
 
 def some(names: Sequence[str]) -> str:
     """The first names of many, and how many more there are."""
-    shown = ", ".join(shown_name(name) for name in names[:_MOST_NAMES])
+    shown = ", ".join(errors.plain(name) for name in names[:_MOST_NAMES])
     more = len(names) - _MOST_NAMES
     return shown + (f" and {more:,} more" if more > 0 else "")
 
@@ -121,9 +121,4 @@ def refusal(bad: Sequence[Unusable], total: int) -> UserError:
 
 def listed(bad: Sequence[Unusable]) -> str:
     """The bad pictures as a table."""
-    return errors.table([(shown_name(one.filename), one.reason, one.remedy) for one in bad])
-
-
-def shown_name(name: str) -> str:
-    """A file's name on one line, whatever it holds."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in name)
+    return errors.table([(errors.plain(one.filename), one.reason, one.remedy) for one in bad])

@@ -8,7 +8,7 @@ import pytest
 import record_files as files
 from record_files import example, feature, jpeg, png, record, write_set, write_shard
 
-from resnet_tf import inspection
+from resnet_tf import errors, inspection
 from resnet_tf.errors import UserError
 from resnet_tf.input.manifest import Manifest
 from resnet_tf.inspection.findings import KINDS
@@ -489,6 +489,6 @@ def test_features_of_the_manifest_are_used(tmp_path):
 
 
 def test_names_are_harmless_to_a_terminal():
-    assert inspection.plain("a\nb\x1b[31m\udce9é") == "a\\nb\\x1b[31m\\udce9é"
+    assert errors.plain("a\nb\x1b[31m\udce9é") == "a\\nb\\x1b[31m\\udce9é"
     finding = inspection.Finding("duplicate", "same", "a\nb", 3, 17, "k\r")
     assert str(finding) == "a\\nb, record 3, byte 17, k\\r: same"
