@@ -16,7 +16,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 from absl import flags
 
 from resnet_tf import errors, runtime, scripts
-from resnet_tf.config import bad_flag
+from resnet_tf.errors import bad_flag
 
 # headers.MAX_PIXELS, above which training decodes nothing; flags are checked before it loads.
 _MOST_PIXELS = 89_478_485

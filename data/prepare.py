@@ -21,7 +21,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 from absl import flags
 
 from resnet_tf import runtime, scripts
-from resnet_tf.config import bad_flag
+from resnet_tf.errors import bad_flag
 
 # Which flags are for which source; all others are for every one.
 _OWN_FLAGS = {

@@ -9,11 +9,8 @@ import json
 import math
 from typing import Any
 
-from resnet_tf import durations, errors
-from resnet_tf.errors import UserError
-
-# Of counts and of the seed: far beyond any real use.
-_LARGEST = 2**31 - 1
+from resnet_tf import checks, durations
+from resnet_tf.errors import bad_flag
 
 
 def _option(
@@ -37,6 +34,14 @@ def _option(
     return dataclasses.field(default=default, metadata=metadata)
 
 
+_SCHEDULES = (
+    "constant", "step", "piecewise", "exponential", "polynomial", "cosine", "one_cycle",
+    "inverse_sqrt",
+)  # fmt: skip
+_OPTIMIZERS = ("sgd", "adam", "adamw", "rmsprop", "lars", "lamb")
+_CLIPS = ("", "norm", "value", "adaptive")
+_LOSSES = ("softmax", "sigmoid", "focal")
+_PRECISIONS = ("float32", "bfloat16", "float16")
 _POLICIES = (
     "", "autoaugment_imagenet", "autoaugment_cifar10", "autoaugment_svhn", "randaugment",
     "trivialaugment", "augmix",
@@ -63,33 +68,87 @@ class Config:
         0, "side of the square pictures fed in; 0: as the data set has them", at_least=0
     )
     model_dir: str = _option("", "directory of the run; default runs/<recipe>", harmless=True)
+    init_from: str = _option(
+        "", "start from the weights of a commit or a model directory; the head may differ"
+    )
+    freeze: tuple[str, ...] = _option(
+        (), "parts that are not trained, such as stem,stage1; their batch norms stay as stored"
+    )
+    freeze_bn: bool = _option(False, "keep all batch norms as they are stored")
+    layer_decay: float = _option(
+        1.0, "factor of the rate from each part to the one before it", at_least=0, at_most=1
+    )
     steps: int = _option(
         0, "length of the run in steps; give steps, epochs or examples", at_least=0
     )
     epochs: float = _option(0.0, "length of the run in epochs", at_least=0)
     examples: int = _option(0, "length of the run in examples", at_least=0)
-    batch_size: int = _option(128, "examples a step, over all devices together", at_least=1)
+    batch_size: int = _option(
+        128, "examples a step (a part, with accumulate), over all devices together", at_least=1
+    )
     eval_batch_size: int = _option(
         0, "examples a step of evaluation; 0: as batch_size", at_least=0, harmless=True
     )
     seed: int = _option(0, "of first weights, order and augmentation", at_least=0)
     learning_rate: float = _option(0.1, "base rate, which schedule and warm-up scale", at_least=0)
-    schedule: str = _option(
-        "constant", "constant, step or cosine", one_of=("constant", "step", "cosine")
+    rate_rule: str = _option(
+        "none", "scale the rate by batch / rate_batch_size: none, linear or sqrt",
+        one_of=("none", "linear", "sqrt"),
+    )  # fmt: skip
+    rate_batch_size: int = _option(
+        256, "rate_rule: examples a step that learning_rate is meant for", at_least=1
     )
+    schedule: str = _option("constant", "of the rate: " + ", ".join(_SCHEDULES), one_of=_SCHEDULES)
     boundaries: tuple[str, ...] = _option(
-        (), "schedule step: durations at which the factor changes, such as 81epochs,122epochs"
+        (),
+        "schedule step, piecewise: durations at which a factor holds, such as 81epochs,122epochs",
     )
     factors: tuple[float, ...] = _option(
-        (), "schedule step: factors of the rate, one more than boundaries"
+        (), "schedule step, piecewise: factors of the rate, one more than boundaries"
+    )
+    decay_every: str = _option("1epochs", "schedule exponential: duration of one decay_factor")
+    decay_factor: float = _option(0.97, "schedule exponential: factor of the rate", at_least=0)
+    staircase: bool = _option(False, "schedule exponential: decay in steps, not smoothly")
+    power: float = _option(1.0, "schedule polynomial: 1 is a straight line", at_least=0)
+    start_factor: float = _option(
+        0.04, "schedule one_cycle: factor of the rate at the start", at_least=0
+    )
+    end_factor: float = _option(
+        0.0, "schedule polynomial, cosine, one_cycle: factor of the rate at the end", at_least=0
+    )
+    peak: float = _option(
+        0.3, "schedule one_cycle: share of the run with a rising rate", at_least=0
     )
     warmup: str = _option("0", "duration of linear warm-up, such as 400steps, 5epochs or 5%")
-    optimizer: str = _option("sgd", "sgd or adam", one_of=("sgd", "adam"))
-    momentum: float = _option(0.9, "of SGD, from 0 to below 1", at_least=0)
-    nesterov: bool = _option(False, "Nesterov's form of momentum")
+    optimizer: str = _option("sgd", ", ".join(_OPTIMIZERS), one_of=_OPTIMIZERS)
+    momentum: float = _option(0.9, "of sgd, lars and rmsprop, from 0 to below 1", at_least=0)
+    nesterov: bool = _option(False, "sgd, lars: Nesterov's form of momentum")
+    beta1: float = _option(0.9, "adam, adamw, lamb: of the mean, from 0 to below 1", at_least=0)
+    beta2: float = _option(
+        0.999, "adam, adamw, lamb: of the mean square, from 0 to below 1", at_least=0
+    )
+    rho: float = _option(0.9, "rmsprop: of the mean square, from 0 to below 1", at_least=0)
+    epsilon: float = _option(0.0, "of the optimizer; 0: its own default", at_least=0)
+    trust: float = _option(0.001, "lars: trust coefficient", at_least=0)
     weight_decay: float = _option(
         1e-4, "factor w of the penalty w/2 * sum of squared kernels", at_least=0
     )
+    decoupled_decay: bool = _option(
+        False, "shrink kernels by rate * weight_decay instead (adamw always does)"
+    )
+    clip: str = _option("", "gradients, by their global norm, by value, or adaptive", one_of=_CLIPS)
+    clip_at: float = _option(1.0, "clip: norm, value, or share of the weights' norm", at_least=0)
+    accumulate: int = _option(
+        1, "parts of batch_size examples whose gradients make one step", at_least=1
+    )
+    ema: float = _option(
+        0.0, "decay of the weights' moving average, from 0 (none) to below 1", at_least=0
+    )
+    loss: str = _option(
+        "softmax", "softmax, sigmoid or focal", one_of=("softmax", "sigmoid", "focal")
+    )
+    focal_gamma: float = _option(2.0, "loss focal: exponent", at_least=0)
+    class_weights: tuple[float, ...] = _option((), "factor of the loss, one a class")
     label_smoothing: float = _option(
         0.0, "share of the target that all classes get, from 0 to below 1", at_least=0
     )
@@ -98,6 +157,9 @@ class Config:
     )
     std: tuple[float, ...] = _option(
         (), "a channel, by which pixels are divided; default: the data set's"
+    )
+    eval_image_size: int = _option(
+        0, "side of the pictures of evaluation; 0: image_size", at_least=0
     )
     eval_shorter_side: int = _option(
         0, "evaluate on the middle of pictures resized to this shorter side; 0: whole", at_least=0
@@ -162,6 +224,23 @@ class Config:
     bad_records_limit: int = _option(
         100, "bad_records=skip: how many, before it fails", at_least=0, harmless=True
     )
+    overfit_batches: int = _option(
+        0, "train on the first batches only, over and over, as a test; 0: on all", at_least=0
+    )
+    precision: str = _option(
+        "float32", "of the layers: " + ", ".join(_PRECISIONS), one_of=_PRECISIONS
+    )
+    loss_scale: float = _option(
+        0.0, "of 16-bit gradients; 0: dynamic for float16, else 1", at_least=0
+    )
+    xla: bool = _option(False, "compile loss and gradient with XLA")
+    on_nonfinite: str = _option(
+        "stop", "stop, skip the step, or rollback to the last commit at half the rate",
+        one_of=("stop", "skip", "rollback"),
+    )  # fmt: skip
+    nonfinite_limit: int = _option(
+        10, "on_nonfinite=skip, rollback: how often, before it stops", at_least=0, harmless=True
+    )
     sync_batch_norm: bool = _option(False, "batch statistics over all devices")
     devices: str = _option(
         "auto", "auto, cpu, cpu:N (N logical CPUs), gpu:all or gpu:0,1", harmless=True
@@ -187,81 +266,18 @@ class Config:
     def __post_init__(self):
         if not self.model_dir:
             object.__setattr__(self, "model_dir", f"runs/{self.recipe}")
-        self._check()
+        checks.refuse_impossible(self)
 
-    def _check(self) -> None:
-        """Raises UserError 64, naming the flag, for a value that no run could use."""
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, float) and not math.isfinite(value):
-                raise bad_flag(field.name, "must be finite", value)
-            low, high = field.metadata["at_least"], field.metadata["at_most"]
-            if low is not None and value < low:
-                raise bad_flag(field.name, f"must be {low} or more", value)
-            if low is not None and value > high:
-                raise bad_flag(field.name, f"must be {high} or less", value)
-            words = field.metadata["one_of"]
-            if words and value not in words:
-                raise bad_flag(field.name, f"must be {_listed(words)}", value)
-            if isinstance(value, int) and value > _LARGEST:
-                raise bad_flag(field.name, f"must be {_LARGEST} or less", value)
-        for name in ("momentum", "label_smoothing"):
-            if getattr(self, name) >= 1:
-                raise bad_flag(name, "must be below 1", getattr(self, name))
-        if self.eval_shorter_side and self.eval_central_fraction:
-            raise bad_flag("eval_shorter_side", "and eval_central_fraction exclude each other")
-        if self.eval_central_fraction > 1:
-            raise bad_flag("eval_central_fraction", "must be 1 or less", self.eval_central_fraction)
-        if sum(bool(length) for length in (self.steps, self.epochs, self.examples)) != 1:
-            given = f"{self.steps}, {self.epochs:g} and {self.examples}"
-            raise bad_flag(
-                "steps", "or epochs or examples must be above 0, just one of them", given
-            )
-        self._check_schedule()
-        self._check_pictures()
-
-    def _check_pictures(self) -> None:
-        """Raises UserError 64 for augmentations that cannot be."""
-        for name, most in (("crop_scale", 1), ("crop_ratio", 1000)):
-            value = getattr(self, name)
-            if value and not (len(value) == 2 and 0 < value[0] <= value[1] <= most):
-                raise bad_flag(name, f"must be from,to, above 0 and up to {most}", value)
-        if self.crop_scale and not self.crop_ratio:
-            raise bad_flag("crop_ratio", "must be given with crop_scale")
-        for side in self.resolutions:
-            if not (1 <= side <= _LARGEST and side == int(side)):
-                raise bad_flag("resolutions", "must be whole numbers, 1 or more", side)
-        if len(self.resolution_boundaries) != max(len(self.resolutions) - 1, 0):
-            found = f"{len(self.resolution_boundaries)} for {len(self.resolutions)} resolutions"
-            raise bad_flag("resolution_boundaries", "must be one fewer than resolutions", found)
-        if self.resolutions and not self.image_size:
-            raise bad_flag("image_size", "must be given with resolutions, as the last of them")
-        if self.resolutions and self.resolutions[-1] != self.image_size:
-            raise bad_flag("resolutions", f"must end at image_size {self.image_size}",
-                           self.resolutions[-1])  # fmt: skip
-        if self.pad and self.crop_scale:
-            raise bad_flag("pad", "and crop_scale exclude each other")
-
-    def _check_schedule(self) -> None:
-        if self.schedule == "step" and len(self.factors) != len(self.boundaries) + 1:
-            found = f"{len(self.factors)} for {len(self.boundaries)} boundaries"
-            raise bad_flag("factors", "must be one more than boundaries", found)
-        for factor in self.factors:
-            if not (math.isfinite(factor) and factor >= 0):
-                raise bad_flag("factors", "must be finite and 0 or more", factor)
-        for name in ("warmup", "boundaries", "resolution_boundaries"):
-            value = getattr(self, name)
-            for text in (value,) if isinstance(value, str) else value:
-                try:
-                    durations.parse(text)
-                except ValueError as error:
-                    raise bad_flag(name, str(error)) from error
+    @property
+    def examples_a_step(self) -> int:
+        """Examples of one update, over all devices and parts."""
+        return self.batch_size * self.accumulate
 
     def total_steps(self, records: int) -> int:
         """Length of the run in steps, 1 or more, for a data set of `records` examples."""
         examples = self.examples or self.epochs * records
-        steps = self.steps or round(examples / self.batch_size)
-        if steps > _LARGEST:
+        steps = self.steps or round(examples / self.examples_a_step)
+        if steps > checks.LARGEST:
             raise bad_flag("epochs", "must give fewer steps", f"{steps:.3g} steps")
         return max(1, steps)
 
@@ -274,7 +290,7 @@ class Config:
         try:
             return durations.to_steps(
                 text,
-                batch_size=self.batch_size,
+                batch_size=self.examples_a_step,
                 records=records,
                 total_steps=self.total_steps(records),
             )
@@ -288,15 +304,15 @@ class Config:
         """
         fields = dataclasses.fields(self)
         names = {field.name for field in fields if not field.metadata["harmless"]}
-        if "cosine" not in (self.schedule, other.schedule) and not self._uses_percent():
+        shaped = {self.schedule, other.schedule} & {"cosine", "polynomial", "one_cycle"}
+        if not shaped and not self._uses_percent():
             names -= {"steps", "epochs", "examples"}
         pairs = {name: (getattr(self, name), getattr(other, name)) for name in sorted(names)}
         return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
     def _uses_percent(self) -> bool:
-        return any(
-            "%" in text for text in (self.warmup, *self.boundaries, *self.resolution_boundaries)
-        )
+        texts = (self.warmup, self.decay_every, *self.boundaries, *self.resolution_boundaries)
+        return any("%" in text for text in texts)
 
     def to_json(self) -> dict:
         """A dictionary of JSON's own types."""
@@ -309,14 +325,3 @@ class Config:
         return cls(
             **{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items() if k in known}
         )
-
-
-def _listed(words: tuple[str, ...]) -> str:
-    words = [word or "empty" for word in words]
-    return ", ".join(words[:-1]) + f" or {words[-1]}"
-
-
-def bad_flag(name: str, rule: str, found: object = None) -> UserError:
-    """The error for a flag whose value breaks a rule."""
-    what = f"{name} {rule}" if found is None else f"{name} {rule}, got {found}"
-    return UserError(errors.BAD_FLAGS, what, f"--{name}", "see --helpfull for its meaning")

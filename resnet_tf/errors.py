@@ -42,6 +42,12 @@ class UserError(Exception):
         return UserError(self.code, self.what, self.where, f"{self.remedy}; {remedy}", self.details)
 
 
+def bad_flag(name: str, rule: str, found: object = None) -> UserError:
+    """The error for a flag whose value breaks a rule."""
+    what = f"{name} {rule}" if found is None else f"{name} {rule}, got {found}"
+    return UserError(BAD_FLAGS, what, f"--{name}", "see --helpfull for its meaning")
+
+
 def table(rows: Sequence[Sequence[str]], most: int = 60) -> str:
     """Rows of cells as aligned columns, indented; what is beyond `most` rows is counted."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable
 from absl import app, flags
 
 from resnet_tf import errors
-from resnet_tf.config import Config, bad_flag
-from resnet_tf.errors import UserError
+from resnet_tf.config import Config
+from resnet_tf.errors import UserError, bad_flag
 
 FLAGS = flags.FLAGS
 
@@ -122,10 +122,10 @@ def config_from_flags(recipe: Config) -> Config:
         given["model_options"] = options_from("model_options", given["model_options"])
     elif given.get("model", recipe.model) != recipe.model:
         given["model_options"] = {}  # the recipe's belong to the recipe's network
+    texts = {f.name for f in dataclasses.fields(Config) if f.type == tuple[str, ...]}
     for name, value in given.items():
         if isinstance(value, list):
-            texts = name in ("boundaries", "resolution_boundaries")
-            given[name] = tuple(value) if texts else numbers_from(name, value)
+            given[name] = tuple(value) if name in texts else numbers_from(name, value)
     if not given.keys().isdisjoint(("steps", "epochs", "examples")):
         given = {"steps": 0, "epochs": 0.0, "examples": 0} | given
     return dataclasses.replace(recipe, **given)

@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from resnet_tf.config import Config, bad_flag
-from resnet_tf.errors import UserError
+from resnet_tf.config import Config
+from resnet_tf.errors import UserError, bad_flag
 
 NAN, INF = float("nan"), float("inf")
 

@@ -14,8 +14,7 @@ import sys
 from absl import flags
 
 from resnet_tf import errors, runtime, scripts
-from resnet_tf.config import bad_flag
-from resnet_tf.errors import UserError
+from resnet_tf.errors import UserError, bad_flag
 
 _MODEL = flags.DEFINE_string("model", None, "network, a name that resnet_tf.models.names() lists")
 _MODEL_OPTIONS = flags.DEFINE_list("model_options", [], "as name=value,name=value")

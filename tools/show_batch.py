@@ -16,8 +16,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 from absl import flags
 
 from resnet_tf import errors, recipes, runtime, scripts
-from resnet_tf.config import bad_flag
-from resnet_tf.errors import UserError
+from resnet_tf.errors import UserError, bad_flag
 
 _POSITION = flags.DEFINE_integer("position", 0, "first example to draw")
 _COUNT = flags.DEFINE_integer("count", 32, "pictures at most; they end with their batch")

@@ -12,8 +12,7 @@ import sys
 from absl import flags
 
 from resnet_tf import errors, runtime, scripts
-from resnet_tf.config import bad_flag
-from resnet_tf.errors import UserError
+from resnet_tf.errors import UserError, bad_flag
 
 _INPUT_SIZE = flags.DEFINE_string("input_size", None, "SIDE or HEIGHTxWIDTH; default: the usual")
 _NUM_CLASSES = flags.DEFINE_integer("num_classes", None, "default: the network's")

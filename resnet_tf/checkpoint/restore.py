@@ -4,7 +4,7 @@ import contextlib
 import os
 import pathlib
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import tensorflow as tf
 
@@ -13,13 +13,19 @@ from resnet_tf.checkpoint.commit import Commit
 from resnet_tf.errors import UserError
 
 
-def restore(commit: Commit, variables: Mapping[str, tf.Variable], prefix: str = "") -> None:
+def restore(
+    commit: Commit,
+    variables: Mapping[str, tf.Variable],
+    prefix: str = "",
+    leaving: Collection[str] = (),
+) -> None:
     """Assigns every tensor of a commit whose name starts with `prefix`.
 
     Args:
       commit: verified.
       variables: by the names that they were saved under.
       prefix: of the names to take; by default all.
+      leaving: names of the commit that are passed over.
 
     Raises:
       UserError: 78, with a table, unless names, shapes and dtypes agree both ways. Nothing
@@ -30,13 +36,19 @@ def restore(commit: Commit, variables: Mapping[str, tf.Variable], prefix: str = 
         saved = {
             name: (tuple(shape), dtypes[name].name)
             for name, shape in reader.get_variable_to_shape_map().items()
-            if name.startswith(prefix)
+            if name.startswith(prefix) and name not in leaving
         }
         wanted = {name: (tuple(v.shape), v.dtype.name) for name, v in variables.items()}
         if saved != wanted:
             raise _mismatch(commit, saved, wanted)
         for name, variable in variables.items():
             variable.assign(reader.get_tensor(name))
+
+
+def shapes_of(commit: Commit) -> dict[str, tuple[int, ...]]:
+    """Shape of each tensor of a commit, by name."""
+    with open_reader(pathlib.Path(commit.variables)) as reader:
+        return {name: tuple(s) for name, s in reader.get_variable_to_shape_map().items()}
 
 
 @contextlib.contextmanager

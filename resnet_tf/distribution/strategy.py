@@ -5,8 +5,7 @@ import re
 from typing import TYPE_CHECKING
 
 from resnet_tf import errors
-from resnet_tf.config import bad_flag
-from resnet_tf.errors import UserError
+from resnet_tf.errors import UserError, bad_flag
 
 if TYPE_CHECKING:
     import tensorflow as tf

@@ -9,8 +9,7 @@ import uuid
 
 from resnet_tf import checkpoint, errors, models, runtime
 from resnet_tf.checkpoint import Commit, foreign
-from resnet_tf.config import bad_flag
-from resnet_tf.errors import UserError
+from resnet_tf.errors import UserError, bad_flag
 from resnet_tf.files import make_directory, sha256_of, sync
 from resnet_tf.layers import named_variables
 from resnet_tf.preprocessing import Preprocessing, refuse_fractions

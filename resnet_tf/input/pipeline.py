@@ -26,6 +26,7 @@ def training_batches(
     classes: int = 0,
     bad: BadRecords | None = None,
     first_step: int = 0,
+    period: int = 0,
 ) -> tf.distribute.DistributedDataset:
     """Endless training batches from step `first_step` on.
 
@@ -39,6 +40,7 @@ def training_batches(
       classes: their number, for soft labels.
       bad: records to leave out; none by default.
       first_step: 0, or the step of the commit that is resumed.
+      period: number of batches after which the first comes again, with the same noise; 0: never.
 
     Returns:
       A dataset of (images `[b, H, W, C]`, labels, record ids int64 `[b]`), with b =
@@ -59,7 +61,7 @@ def training_batches(
         )
 
         def wanted(positions):
-            ids, noise = order.at(positions)
+            ids, noise = order.at(positions % (period * batch_size) if period else positions)
             return {"ids": bad.replace(ids), "noise": noise, **augmentation.draws(noise)}
 
         def fit(encoded, row):

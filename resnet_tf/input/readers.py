@@ -3,8 +3,7 @@
 import os
 
 from resnet_tf import errors
-from resnet_tf.config import bad_flag
-from resnet_tf.errors import UserError
+from resnet_tf.errors import UserError, bad_flag
 from resnet_tf.input.bad_records import BadRecords
 from resnet_tf.input.manifest import Manifest
 from resnet_tf.input.memory import ArrayReader, MemoryReader

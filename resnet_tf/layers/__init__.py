@@ -13,6 +13,7 @@ from resnet_tf.layers.initializers import (
 )
 from resnet_tf.layers.naming import named_variables
 from resnet_tf.layers.pooling import average_pool, global_average_pool, max_pool
+from resnet_tf.layers.values import Values, value_of
 
 __all__ = [
     "BatchNorm",
@@ -21,6 +22,7 @@ __all__ = [
     "Initializer",
     "NoiseStream",
     "StatisticsTape",
+    "Values",
     "average_pool",
     "drop_path",
     "dropout",
@@ -30,5 +32,6 @@ __all__ = [
     "named_variables",
     "ones",
     "truncated_normal",
+    "value_of",
     "zeros",
 ]

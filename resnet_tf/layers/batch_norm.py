@@ -6,6 +6,7 @@ import threading
 import tensorflow as tf
 
 from resnet_tf.layers.initializers import Initializer, ones, zeros
+from resnet_tf.layers.values import value_of
 
 _tapes = threading.local()
 
@@ -49,7 +50,9 @@ class BatchNorm(tf.Module):
         moving_variance ← momentum · moving_variance + (1 - momentum) · σ² · n / (n - 1)
 
     In inference the moving statistics stand in for μ and σ². The n / (n - 1), for n > 1,
-    makes the stored variance unbiased, as fused kernels and PyTorch do.
+    makes the stored variance unbiased, as fused kernels and PyTorch do. A *frozen* one does
+    in training what it does in inference, and its statistics stay. Statistics are float32 also
+    where the input has 16 bits.
 
     Variables, all float32 `[channels]`: `scale` (unless there is none), `offset`, and, not
     trainable, `moving_mean`, `moving_variance`.
@@ -62,6 +65,9 @@ class BatchNorm(tf.Module):
         scale is 1.
       synchronized: take μ and σ² over the batches of all replicas, by two small
         all-reduces. By default each replica takes its own.
+
+    Attributes:
+      frozen: False by default; to be set before the step is traced.
 
     Raises:
       ValueError: for channels below 1 or a momentum outside [0, 1].
@@ -82,6 +88,7 @@ class BatchNorm(tf.Module):
         if not 0 <= momentum <= 1:
             raise ValueError(f"momentum must be in [0, 1], got {momentum!r}")
         self.momentum, self.epsilon, self.synchronized = momentum, epsilon, synchronized
+        self.frozen = False
         self.scale = tf.Variable(scale_init((channels,)), name="scale") if scale_init else None
         self.offset = tf.Variable(zeros((channels,)), name="offset")
         statistic = functools.partial(
@@ -91,9 +98,10 @@ class BatchNorm(tf.Module):
         self.moving_variance = statistic(ones((channels,)), name="moving_variance")
 
     def __call__(self, x: tf.Tensor, training: bool) -> tf.Tensor:
-        """float32 `[N, H, W, channels]` to the same shape."""
-        if not training:
-            return self._fused(x, self.moving_mean, self.moving_variance, training=False)[0]
+        """`[N, H, W, channels]` to the same shape and dtype: float32, bfloat16 or float16."""
+        if not training or self.frozen:
+            stored = value_of(self.moving_mean), value_of(self.moving_variance)
+            return self._fused(x, *stored, training=False)[0]
         if self.synchronized:
             y, mean, variance = self._normalize_over_replicas(x)
         else:
@@ -105,13 +113,16 @@ class BatchNorm(tf.Module):
     def _fused(self, x, mean, variance, training):
         return tf.raw_ops.FusedBatchNormV3(
             x=x,
-            scale=tf.ones(self.offset.shape) if self.scale is None else self.scale,
-            offset=self.offset,
+            scale=self._scale(),
+            offset=value_of(self.offset),
             mean=mean,
             variance=variance,
             epsilon=self.epsilon,
             is_training=training,
         )[:3]
+
+    def _scale(self):
+        return tf.ones(self.offset.shape) if self.scale is None else value_of(self.scale)
 
     def _normalize_over_replicas(self, x):
         """The same formulas with μ and σ² of the global batch.
@@ -121,14 +132,18 @@ class BatchNorm(tf.Module):
         E[x²] - μ² cancels nothing.
         """
         replicas = tf.distribute.get_replica_context()
-        local_mean, local_variance = tf.nn.moments(x, [0, 1, 2])
+        local_mean, local_variance = tf.nn.moments(tf.cast(x, tf.float32), [0, 1, 2])
         mean = replicas.all_reduce(tf.distribute.ReduceOp.MEAN, local_mean)
         variance = replicas.all_reduce(
             tf.distribute.ReduceOp.MEAN, local_variance + tf.square(local_mean - mean)
         )
-        y = tf.nn.batch_normalization(x, mean, variance, self.offset, self.scale, self.epsilon)
+        y = tf.nn.batch_normalization(
+            tf.cast(x, tf.float32), mean, variance, value_of(self.offset), self._scale(),
+            self.epsilon,
+        )  # fmt: skip
         count = tf.size(x) // tf.size(mean) * replicas.num_replicas_in_sync
-        return y, mean, variance * tf.cast(count / tf.maximum(count - 1, 1), tf.float32)
+        unbiased = variance * tf.cast(count / tf.maximum(count - 1, 1), tf.float32)
+        return tf.cast(y, x.dtype), mean, unbiased
 
     def _move(self, *targets: tuple[tf.Variable, tf.Tensor]) -> None:
         rate = 1 - self.momentum

@@ -4,6 +4,7 @@ import tensorflow as tf
 
 from resnet_tf.layers.initializers import Initializer, zeros
 from resnet_tf.layers.padding import Padding, conv_padding
+from resnet_tf.layers.values import value_of
 
 
 class Conv2D(tf.Module):
@@ -68,10 +69,11 @@ class Conv2D(tf.Module):
         self.bias = tf.Variable(zeros((channels_out,)), name="bias") if use_bias else None
 
     def __call__(self, x: tf.Tensor) -> tf.Tensor:
-        """float32 `[N, H, W, in]` to float32 `[N, H', W', out]`."""
+        """`[N, H, W, in]` to `[N, H', W', out]` of the same dtype: float32, bfloat16 or float16."""
         padding = self._padding
         if not isinstance(padding, str):
             # On a CPU the gradient of a convolution with explicit padding is not oneDNN's.
             x, padding = tf.pad(x, padding), "VALID"
-        y = tf.nn.conv2d(x, self.kernel, self.stride, padding, dilations=self.dilation)
-        return y if self.bias is None else tf.nn.bias_add(y, self.bias)
+        kernel = value_of(self.kernel, x.dtype)
+        y = tf.nn.conv2d(x, kernel, self.stride, padding, dilations=self.dilation)
+        return y if self.bias is None else tf.nn.bias_add(y, value_of(self.bias, x.dtype))

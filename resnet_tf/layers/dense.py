@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from resnet_tf.layers.initializers import Initializer, zeros
+from resnet_tf.layers.values import value_of
 
 
 class Dense(tf.Module):
@@ -27,4 +28,4 @@ class Dense(tf.Module):
 
     def __call__(self, x: tf.Tensor) -> tf.Tensor:
         """float32 `[N, in]` to float32 `[N, out]`."""
-        return tf.nn.bias_add(tf.linalg.matmul(x, self.kernel), self.bias)
+        return tf.nn.bias_add(tf.linalg.matmul(x, value_of(self.kernel)), value_of(self.bias))

@@ -21,11 +21,15 @@ class NoiseStream:
     Args:
       seed: of the run.
       step: int64 scalar.
+      first, total: number of the first example in the global batch, int32 scalar, and of all
+        its examples. By default the replica context tells them, each replica having its share.
     """
 
-    def __init__(self, seed: int, step: tf.Tensor):
+    def __init__(
+        self, seed: int, step: tf.Tensor, first: tf.Tensor | None = None, total: int | None = None
+    ):
         self._seed = tf.stack([tf.constant(seed, tf.int64), tf.cast(step, tf.int64)])
-        self._draws = 0
+        self._first, self._total, self._draws = first, total, 0
 
     def __enter__(self) -> "NoiseStream":
         self._outer = getattr(_streams, "current", None)
@@ -37,13 +41,16 @@ class NoiseStream:
 
     def uniform(self, shape: list) -> tf.Tensor:
         """float32 in [0, 1) of `shape`, whose first entry counts this replica's examples."""
-        seed = tf.random.experimental.stateless_fold_in(self._seed, self._draws)
+        # Named, since XLA would choose another algorithm.
+        seed = tf.random.experimental.stateless_fold_in(self._seed, self._draws, alg="philox")
         self._draws += 1
-        replica = tf.distribute.get_replica_context()
-        examples, rest = shape[0], shape[1:]
-        everyone = [examples * replica.num_replicas_in_sync, *rest]
-        first = examples * replica.replica_id_in_sync_group
-        return tf.random.stateless_uniform(everyone, seed)[first : first + examples]
+        first, total = self._first, self._total
+        if total is None:
+            replica = tf.distribute.get_replica_context()
+            first = shape[0] * replica.replica_id_in_sync_group
+            total = shape[0] * replica.num_replicas_in_sync
+        everyone = tf.random.stateless_uniform([total, *shape[1:]], seed, alg="philox")
+        return tf.slice(everyone, [first, *[0] * (len(shape) - 1)], shape)
 
 
 def dropout(x: tf.Tensor, rate: float, training: bool) -> tf.Tensor:
@@ -52,7 +59,7 @@ def dropout(x: tf.Tensor, rate: float, training: bool) -> tf.Tensor:
     In inference x itself (Srivastava et al. 2014, JMLR 15).
 
     Args:
-      x: float32 `[N, …]`.
+      x: `[N, …]`, float32, bfloat16 or float16.
       rate: share of entries that are dropped, in [0, 1).
       training: whether to drop.
     """
@@ -67,7 +74,7 @@ def drop_path(branch: tf.Tensor, rate: float, training: bool) -> tf.Tensor:
     leaves inference alone.
 
     Args:
-      branch: float32 `[N, H, W, C]`, before it is added to the shortcut.
+      branch: `[N, H, W, C]`, before it is added to the shortcut.
       rate: share of examples whose branch is dropped, in [0, 1).
       training: whether to drop.
     """
@@ -80,4 +87,4 @@ def _drop(x, rate, training, shape):
     stream = getattr(_streams, "current", None)
     noise = stream.uniform(shape) if stream else tf.random.uniform(shape)
     # A selection and not a product: 0 times an infinite entry would be NaN.
-    return tf.where(noise >= rate, x / (1 - rate), 0.0)
+    return tf.where(noise >= rate, x / (1 - rate), tf.zeros([], x.dtype))

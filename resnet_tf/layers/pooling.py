@@ -9,7 +9,7 @@ def max_pool(x: tf.Tensor, size: int, stride: int, padding: Padding = "valid") -
     """Largest value of each `size` by `size` window; what lies outside the image is left out.
 
     Args:
-      x: float32 `[N, H, W, C]`.
+      x: `[N, H, W, C]`, float32, bfloat16 or float16.
       size, stride: of the window, in pixels.
       padding: as in `Conv2D`; an integer pads with minus infinity.
     """
@@ -20,7 +20,7 @@ def average_pool(x: tf.Tensor, size: int, stride: int, padding: str = "valid") -
     """Mean of each `size` by `size` window; with "same" the padding is left out of the mean.
 
     Args:
-      x: float32 `[N, H, W, C]`.
+      x: `[N, H, W, C]`, float32, bfloat16 or float16.
       size, stride: of the window, in pixels.
       padding: "same" or "valid".
     """
@@ -28,5 +28,5 @@ def average_pool(x: tf.Tensor, size: int, stride: int, padding: str = "valid") -
 
 
 def global_average_pool(x: tf.Tensor) -> tf.Tensor:
-    """Mean over all positions: float32 `[N, H, W, C]` to `[N, C]`."""
-    return tf.reduce_mean(x, axis=[1, 2])
+    """Mean over all positions, in float32: `[N, H, W, C]` to float32 `[N, C]`."""
+    return tf.reduce_mean(tf.cast(x, tf.float32), axis=[1, 2])

@@ -75,7 +75,7 @@ class PaddedShortcut(tf.Module):
         self._kernel = kernel[None, None]
 
     def __call__(self, x, training):
-        return tf.nn.conv2d(x, self._kernel, self.stride, "VALID")
+        return tf.nn.conv2d(x, tf.cast(self._kernel, x.dtype), self.stride, "VALID")
 
 
 class CifarResNet(Classifier):

@@ -5,7 +5,14 @@ import math
 
 import tensorflow as tf
 
-from resnet_tf.layers import BatchNorm, Conv2D, Dense, dropout, global_average_pool
+from resnet_tf.layers import (
+    BatchNorm,
+    Conv2D,
+    Dense,
+    dropout,
+    global_average_pool,
+    named_variables,
+)
 
 # Options come from a command line too, where "no" would be a true string.
 _KINDS = {
@@ -124,6 +131,23 @@ class Classifier(tf.Module):
     def features(self, images: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:
         """Feature maps float32 `[N, h, w, c]` by stage, in order; "final" is what is pooled."""
         raise NotImplementedError(f"{type(self).__name__} does not define features")
+
+    @property
+    def parts(self) -> dict[str, list[str]]:
+        """Names of the variables of each part, from the pictures to the head.
+
+        A part is an attribute of the network, in the order in which the constructor sets them,
+        with those behind it that continue its name: `stem` holds `stem_norm` too.
+        """
+        parts, names = {}, list(named_variables(self))
+        part = None
+        for attribute in vars(self):
+            own = [name for name in names if name.startswith(f"{attribute}/")]
+            if own and (part is None or not attribute.startswith(f"{part}_")):
+                part = attribute
+            if own:
+                parts.setdefault(part, []).extend(own)
+        return parts
 
     @property
     def decayed_variables(self) -> list[tf.Variable]:

@@ -9,8 +9,7 @@ import tempfile
 from collections.abc import Callable
 
 from resnet_tf import errors
-from resnet_tf.config import bad_flag
-from resnet_tf.errors import UserError
+from resnet_tf.errors import UserError, bad_flag
 from resnet_tf.input import index
 from resnet_tf.preparation import tfds
 from resnet_tf.preparation.writer import write_dataset

@@ -16,8 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from resnet_tf import errors
-from resnet_tf.config import bad_flag
-from resnet_tf.errors import UserError
+from resnet_tf.errors import UserError, bad_flag
 from resnet_tf.preparation import tars
 from resnet_tf.preparation.picture import Listing, Picture
 

@@ -7,8 +7,7 @@ import re
 import numpy as np
 
 from resnet_tf import errors
-from resnet_tf.config import bad_flag
-from resnet_tf.errors import UserError
+from resnet_tf.errors import UserError, bad_flag
 from resnet_tf.preparation.examination import some
 from resnet_tf.preparation.picture import Listing, Picture
 

@@ -17,8 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from resnet_tf import errors
-from resnet_tf.config import bad_flag
-from resnet_tf.errors import UserError
+from resnet_tf.errors import UserError, bad_flag
 from resnet_tf.preparation import imagenet_labels, tars
 from resnet_tf.preparation.picture import Listing, Picture
 from resnet_tf.preparation.stretch import Stretch

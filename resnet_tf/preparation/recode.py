@@ -4,7 +4,7 @@ import dataclasses
 
 import tensorflow as tf
 
-from resnet_tf.config import bad_flag
+from resnet_tf.errors import bad_flag
 from resnet_tf.input import headers, images
 
 _QUALITY = 95  # of a JPEG that is written anew because it is shrunk, where none is given

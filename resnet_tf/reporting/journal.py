@@ -22,10 +22,23 @@ class Journal:
     """
 
     def __init__(self, directory: pathlib.Path, resumed_step: int):
-        path = directory / FILE_NAME
-        kept = [event for event in read(directory) if _step(event) <= resumed_step]
+        self._directory = directory
+        self._begin(resumed_step)
+
+    def _begin(self, step: int) -> None:
+        path = self._directory / FILE_NAME
+        kept = [event for event in read(self._directory) if _step(event) <= step]
         replace_synced(path, "".join(_line(event) for event in kept))
         self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115  closed by close()
+
+    def rewind(self, step: int) -> None:
+        """Takes out the lines of later steps, which will be done again."""
+        self.close()
+        self._begin(step)
+
+    def count(self, event: str) -> int:
+        """How many events of a kind the file holds."""
+        return sum(line.get("event") == event for line in read(self._directory))
 
     def write(self, event: str, **fields) -> None:
         """Adds one event; `fields` are plain numbers, strings, lists and dictionaries."""

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 import tensorflow as tf
 
 from resnet_tf import errors, input
-from resnet_tf.config import Config, bad_flag
-from resnet_tf.errors import UserError
+from resnet_tf.config import Config
+from resnet_tf.errors import UserError, bad_flag
 from resnet_tf.input import faults
 from resnet_tf.input.windowed import WindowedReader
 from resnet_tf.preprocessing import Preprocessing, refuse_fractions
@@ -53,11 +53,16 @@ class Feed:
             manifest,
             config.train_split,
             pictures,
-            kind=config.reader,
-            window=config.shuffle_window,
+            kind=self._reader_kind(),
+            window=0 if config.overfit_batches else config.shuffle_window,
             fixed=self._fixed(),
             bad=self.bad,
         )
+
+    def _reader_kind(self) -> str:
+        """As asked, but that whole windows cannot be read where batches come again."""
+        kind = self._config.reader
+        return "auto" if kind == "windowed" and self._config.overfit_batches else kind
 
     def _fixed(self) -> bool:
         """Whether a record gives the same whole levels every time, before augmentation."""
@@ -72,12 +77,13 @@ class Feed:
             self._strategy,
             self._reader,
             self._order,
-            batch_size=self._config.batch_size,
+            batch_size=self._config.examples_a_step,
             augmentation=self._augmentation,
             pictures=self._pictures_at(first_step),
             classes=len(self._manifest.classes),
             bad=self.bad,
             first_step=first_step,
+            period=self._config.overfit_batches,
         )
 
     def skip_bad(self, step: int) -> tuple[int, UserError] | None:
@@ -91,10 +97,16 @@ class Feed:
         Raises:
           UserError: 65, naming the record, where no more may be left out.
         """
-        size = self._config.batch_size
-        positions = step * size + tf.range(size, dtype=tf.int64)
-        asked_for = self.bad.replace(self._order.at(positions)[0]).numpy().tolist()
-        return self._leave_out(asked_for) or self._leave_out(self._read_with(positions))
+        positions = self._positions(step)
+        return self._leave_out(self.records_of(step)) or self._leave_out(self._read_with(positions))
+
+    def records_of(self, step: int) -> list[int]:
+        """Ids of the records in the batch of a step, in its order."""
+        return self.bad.replace(self._order.at(self._positions(step))[0]).numpy().tolist()
+
+    def _positions(self, step: int) -> tf.Tensor:
+        size, period = self._config.examples_a_step, self._config.overfit_batches
+        return (step % period if period else step) * size + tf.range(size, dtype=tf.int64)
 
     def _leave_out(self, suspects: list[int]) -> tuple[int, UserError] | None:
         """Leaves the bad ones out; the last of them with its error."""
@@ -140,8 +152,15 @@ class Feed:
         return self._pictures.at_size(side, side)
 
 
-def pictures_of(config: Config, manifest: input.Manifest) -> tuple[Preprocessing, Preprocessing]:
+def pictures_of(
+    config: Config, manifest: input.Manifest, origin: Preprocessing | None = None
+) -> tuple[Preprocessing, Preprocessing]:
     """Training pictures, whole, and those of evaluation.
+
+    Args:
+      config: of the run.
+      manifest: of the data set.
+      origin: of the weights that the run starts from, which keep their normalisation.
 
     Raises:
       UserError: 64 for flags that no picture could be prepared by.
@@ -151,6 +170,8 @@ def pictures_of(config: Config, manifest: input.Manifest) -> tuple[Preprocessing
         if config.pad >= side:
             raise bad_flag("pad", f"must be below the pictures' size, {side:g}", config.pad)
     usual = manifest.pictures(height, width)
+    if origin and origin.channels == usual.channels:
+        usual = dataclasses.replace(usual, mean=origin.mean, std=origin.std)
     try:
         refuse_fractions(config.mean, config.std)
         usual = dataclasses.replace(
@@ -161,6 +182,9 @@ def pictures_of(config: Config, manifest: input.Manifest) -> tuple[Preprocessing
             shorter_side=config.eval_shorter_side or None,
             central_fraction=config.eval_central_fraction or None,
         )
+        if config.eval_image_size:
+            side = config.eval_image_size
+            held_out = dataclasses.replace(held_out, height=side, width=side)
     except ValueError as error:
         raise UserError(
             errors.BAD_FLAGS,
@@ -185,9 +209,9 @@ def _augmentation(config: Config, pictures: Preprocessing, replicas: int) -> inp
             if getattr(config, name):
                 raise bad_flag(name, "is for pictures in colour, and these are grey")
     group = 2 * config.repeats
-    if (config.mixup or config.cutmix) and config.batch_size // replicas % group:
+    if (config.mixup or config.cutmix) and config.examples_a_step // replicas % group:
         rule = f"must be a multiple of {group} for each of {replicas} devices, to mix pictures"
-        raise bad_flag("batch_size", rule, config.batch_size)
+        raise bad_flag("batch_size", rule, config.examples_a_step)
     names = {field.name for field in dataclasses.fields(input.Augmentation)} - {"fill"}
     return input.Augmentation(**{name: getattr(config, name) for name in names}, fill=pictures.mean)
 

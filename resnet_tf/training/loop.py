@@ -4,6 +4,7 @@ lock the directory · decide what to resume · build · for each K steps: update
 health, save, evaluate, signals · final save, final evaluation, report · unlock
 """
 
+import functools
 import pathlib
 import time
 
@@ -16,15 +17,21 @@ from resnet_tf.distribution import DeviceRequest, make_strategy
 from resnet_tf.errors import UserError
 from resnet_tf.files import make_directory
 from resnet_tf.preparation import cached
+from resnet_tf.preprocessing import Preprocessing
 from resnet_tf.reporting import Console, Journal
 from resnet_tf.reporting import journal as journals
-from resnet_tf.training import resume
+from resnet_tf.training import bad_batches, fine_tuning, nonfinite, resume
 from resnet_tf.training.meter import Meter
+from resnet_tf.training.profile import Profiler
 from resnet_tf.training.run import Run, build
 
 
-def train(config: Config) -> dict:
+def train(config: Config, profiler: Profiler | None = None) -> dict:
     """Trains as `config` says, from where an earlier command stopped, to the end.
+
+    Args:
+      config: of the run.
+      profiler: of some of its steps; none by default.
 
     Returns:
       The "done" event: step, epoch, examples_seen, images_per_second, train_loss, eval,
@@ -36,10 +43,13 @@ def train(config: Config) -> dict:
     manifest = input.Manifest.load(cached.directory_of(config.data_dir, say=reporting.say))
     # The lock on the model directory is taken here, and given back at the end.
     resumed, damaged = resume.choose(config)
-    run = build(config, make_strategy(DeviceRequest.parse(config.devices)), manifest)
+    origin = None if resumed else fine_tuning.origin_of(config)
+    strategy = make_strategy(DeviceRequest.parse(config.devices))
+    run = build(config, strategy, manifest, _pictures_of(config, resumed or origin))
     if resumed:
         resume.refuse_mismatch(resumed, config, run.describe, run.total_steps)
         checkpoint.restore(resumed, run.variables)
+        run.describe["origin"] = resumed.manifest.get("origin")
         if config.bad_records == "skip":
             run.feed.leave_out(resumed.manifest.get("bad_records", []))
         if finished := _finished(run, resumed):
@@ -49,33 +59,67 @@ def train(config: Config) -> dict:
         if reason := resume.inexact(resumed, run.describe):
             reporting.say(f"not bit-exact from here on: {reason}")
         resume.set_aside(damaged, resumed, reporting.say)
+    else:
+        _begin(run, origin)
     journal = _open_journal(run, resumed)
     try:
-        return _train(run, resumed, journal)
+        return _train(run, resumed, journal, profiler)
     finally:
         journal.close()
+        if profiler:
+            profiler.close()
 
 
-def _train(run: Run, resumed: Commit | None, journal: Journal) -> dict:
+def _pictures_of(config: Config, commit: Commit | None) -> Preprocessing | None:
+    """Those of the weights that the run started from."""
+    if not commit or not config.init_from:
+        return None
+    return Preprocessing.from_json(commit.manifest["preprocessing"])
+
+
+def _begin(run: Run, origin: Commit | None) -> None:
+    """The first weights, and a table of what will be trained of them."""
+    model, config, new = run.state.model, run.config, None
+    if origin:
+        new = fine_tuning.start_from(origin, model, run.describe["classes"])
+        run.describe["origin"] = {
+            "checkpoint": str(origin.path), "step": origin.step, "digest": origin.manifest["digest"],
+        }  # fmt: skip
+        if run.state.average:
+            run.state.average.restart()
+    if origin or config.freeze or config.freeze_bn or config.layer_decay != 1:
+        reporting.say(fine_tuning.describe(run.plan, model, new))
+
+
+def _train(run: Run, resumed: Commit | None, journal: Journal, profiler: Profiler | None) -> dict:
     config, step = run.config, resumed.step if resumed else 0
     console = Console(run.total_steps, step)
-    meter = Meter(config.batch_size)
+    meter = Meter(config.examples_a_step)
     saved, evaluated = resumed, (-1, {})
-    _tell_bad(run, 0, step, journal, console)  # those found when the data was read
+    if config.on_nonfinite == "rollback" and not saved:
+        saved = _save(run, 0, journal)  # there must be something to go back to
+    bad_batches.tell(run, 0, step, journal, console)  # those found when the data was read
     iterator = iter(run.feed.batches(step))
     try:
         while step < run.total_steps:
-            count = _steps_until_next_event(run, step)
+            _profile(profiler, step, console)
+            count = _steps_until_next_event(run, step, profiler)
             meter.start_call()
             try:
                 health = {k: v.numpy() for k, v in run.train(iterator, tf.constant(count)).items()}
             except tf.errors.OpError as error:
-                step, saved = _leave_bad_out(run, error, saved, journal, console)
+                save = functools.partial(_save, run, journal=journal)
+                step, saved = bad_batches.leave_out(run, error, saved, save, journal, console)
                 iterator = iter(run.feed.batches(step))
                 continue
-            meter.end_call(health)
-            _refuse_non_finite(health, step, run, saved)
-            step += count
+            sound = health["finite"] | health["overflowed"]
+            meter.end_call({name: values[sound] for name, values in health.items()})
+            step += int(sound.sum())
+            if not sound.all():
+                before, step = step, nonfinite.recover(run, health, step, journal, console)
+                if step < before:
+                    iterator = iter(run.feed.batches(step))
+                    continue
             console.advance_to(step)
             if _due(step, config.log_every_steps, run.total_steps):
                 _log(meter, step, run, journal, console)
@@ -93,12 +137,20 @@ def _train(run: Run, resumed: Commit | None, journal: Journal) -> dict:
     return _report(run, saved, evaluated[1], meter, journal)
 
 
-def _steps_until_next_event(run: Run, step: int) -> int:
+def _profile(profiler: Profiler | None, step: int, console: Console) -> None:
+    profile = profiler.at(step) if profiler else None
+    if profile:
+        console.say(profile.table())
+
+
+def _steps_until_next_event(run: Run, step: int, profiler: Profiler | None = None) -> int:
     """Steps to the nearest multiple of any interval or other size, at most one call's worth."""
     config = run.config
     intervals = (config.log_every_steps, config.save_every_steps, config.eval_every_steps)
     to_next = [every - step % every for every in intervals if every]
     to_next += [resize - step for resize in run.feed.resizes if resize > step]
+    stop = profiler.next_stop(step) if profiler else None
+    to_next += [] if stop is None else [stop - step]
     return min(config.steps_per_call, run.total_steps - step, *to_next)
 
 
@@ -106,77 +158,21 @@ def _due(step: int, every: int, total: int) -> bool:
     return step == total or bool(every and step % every == 0)
 
 
-def _leave_bad_out(
-    run: Run, error: tf.errors.OpError, saved: Commit | None, journal: Journal, console: Console
-) -> tuple[int, Commit | None]:
-    """After a call that failed: finds the record, and leaves it out where that is allowed.
-
-    The steps before the one that asked for the record are whole, and the step counter says how
-    many they are.
-
-    Returns:
-      The step to go on from, and the last commit.
-
-    Raises:
-      UserError: 65 naming the record, once all steps before it are committed.
-    """
-    step, known = int(run.step.numpy()), len(run.feed.bad.found)
-    try:
-        if run.feed.skip_bad(step) is None:
-            raise error  # it was no record
-    except UserError as bad:
-        if step > (saved.step if saved else 0):
-            saved = _save(run, step, journal)
-        raise bad.adding(_what_is_left(run, step if saved else 0, bad)) from error
-    _tell_bad(run, known, step, journal, console)
-    return step, saved
-
-
-def _what_is_left(run: Run, step: int, bad: UserError) -> str:
-    """What a run has and can do, that a bad record stopped."""
-    kept = f"step {step} is committed" if step else "no step was made"
-    if bad.code != errors.BAD_DATA:
-        return kept
-    if run.config.bad_records == "fail":
-        return f"{kept}; --bad_records=skip goes on without it"
-    known, limit = len(run.feed.bad.found), run.config.bad_records_limit
-    return f"{kept}; {known} records are left out, of --bad_records_limit={limit}"
-
-
-def _tell_bad(run: Run, known: int, step: int, journal: Journal, console: Console) -> None:
-    """Says which records are left out from this step on."""
-    found = list(run.feed.bad.found.items())
-    for number, (record, error) in enumerate(found[known:], start=known + 1):
-        journal.write("bad_record", step=step, record=record, error=str(error), left_out=number)
-        console.say(f"left out from step {step} on: {error}")
-
-
-def _refuse_non_finite(health: dict, first: int, run: Run, saved: Commit | None) -> None:
-    if health["finite"].all():
-        return
-    i = int((~health["finite"]).argmax())
-    kept = f"the last commit is step {saved.step}" if saved else "nothing is committed yet"
-    raise UserError(
-        errors.NUMERICAL,
-        f"loss or gradient is not finite at step {first + i + 1} (loss {health['loss'][i]},"
-        f" gradient norm {health['gradient_norm'][i]}, rate {health['learning_rate'][i]:.6g})",
-        run.config.model_dir,
-        f"start anew in another --model_dir with a lower --learning_rate or more --warmup; {kept}",
-    )
-
-
 def _log(meter: Meter, step: int, run: Run, journal: Journal, console: Console) -> None:
+    if not meter.steps:
+        return  # all of them were left out
     numbers = meter.interval()
-    epoch = step * run.config.batch_size / run.records
+    epoch = step * run.config.examples_a_step / run.records
     journal.write("train", step=step, epoch=round(epoch, 4), **numbers)
     rate = numbers["images_per_second"]
-    left = (run.total_steps - step) * run.config.batch_size / rate if rate else None
+    left = (run.total_steps - step) * run.config.examples_a_step / rate if rate else None
     speed = {"img/s": f"{rate:,.0f}", "input wait": f"{numbers['input_wait_share']:.1%}"}
     console.report(
         step,
         left,
         loss=f"{numbers['loss']:.4f}",
         top1=f"{numbers['top1']:.2%}",
+        **({"overflows": str(numbers["overflows"])} if numbers["overflows"] else {}),
         **(speed if rate else {}),  # the first call traces, and is not timed
     )
 
@@ -198,9 +194,18 @@ def _evaluate(run: Run, step: int, journal: Journal, console: Console) -> dict:
     journal.write("eval", step=step, **result)
     console.say(
         f"step {step}: {result['split']} {result['correct_top1']}/{result['examples']} right,"
-        f" top-1 {result['top1']:.2%}"
+        f" top-1 {result['top1']:.2%}{_beside(result)}"
     )
     return result
+
+
+def _beside(result: dict) -> str:
+    """What the weights themselves give, where those evaluated are their average."""
+    return (
+        f" with the averaged weights, {result['raw']['top1']:.2%} with the last"
+        if "raw" in result
+        else ""
+    )
 
 
 def _report(run: Run, saved: Commit, evaluated: dict, meter: Meter, journal: Journal) -> dict:

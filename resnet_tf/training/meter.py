@@ -31,11 +31,13 @@ class Meter:
         self._begin = time.perf_counter()
 
     def end_call(self, health: dict[str, np.ndarray]) -> None:
-        """Takes in the vectors that a call returned."""
+        """Takes in the vectors that a call returned, of its sound steps."""
         seconds = time.perf_counter() - self._begin
+        self._calls += 1
+        if not len(health["loss"]):
+            return
         self._health.append(health)
         self._last_loss = float(health["loss"][-1])
-        self._calls += 1
         if self._calls > 1:
             steps = len(health["loss"])
             self._steps_timed += steps
@@ -44,6 +46,11 @@ class Meter:
             self._interval_seconds += seconds
             self._interval_wait += float(health["input_wait"].sum())
 
+    @property
+    def steps(self) -> int:
+        """Sound steps since the last call of `interval`."""
+        return sum(len(health["loss"]) for health in self._health)
+
     def interval(self) -> dict:
         """Means since the last call of `interval`, as numbers for the journal."""
         joined = {k: np.concatenate([h[k] for h in self._health]) for k in self._health[0]}
@@ -51,8 +58,10 @@ class Meter:
         numbers = {
             "loss": float(joined["loss"].astype(np.float64).mean()),
             "top1": joined["correct"].sum().item() / (steps * self._batch_size),
-            "gradient_norm": float(joined["gradient_norm"][-1]),
+            "gradient_norm": _last(joined["gradient_norm"][joined["finite"]]),
             "learning_rate": float(joined["learning_rate"][-1]),
+            "loss_scale": float(joined["loss_scale"][-1]),
+            "overflows": joined["overflowed"].sum().item(),
             "images_per_second": self._speed(self._interval_steps, self._interval_seconds),
             "input_wait_share": self._interval_wait / max(self._interval_seconds, 1e-9),
         }
@@ -69,3 +78,7 @@ class Meter:
 
     def _speed(self, steps: float, seconds: float) -> float:
         return round(steps * self._batch_size / seconds, 1) if seconds else 0.0
+
+
+def _last(values: np.ndarray) -> float | None:
+    return float(values[-1]) if len(values) else None

@@ -9,14 +9,17 @@ import tensorflow as tf
 
 from resnet_tf import checkpoint, input, models, runtime
 from resnet_tf.checkpoint import Commit
-from resnet_tf.config import Config, bad_flag
+from resnet_tf.config import Config
 from resnet_tf.distribution import describe_devices
+from resnet_tf.errors import bad_flag
 from resnet_tf.evaluation import make_evaluation
 from resnet_tf.layers import named_variables
 from resnet_tf.preprocessing import Preprocessing
-from resnet_tf.training import schedules
+from resnet_tf.training import chosen, fine_tuning
+from resnet_tf.training.averaging import Average
 from resnet_tf.training.feed import Feed, pictures_of
-from resnet_tf.training.optimizers import SGD, Adam, Optimizer
+from resnet_tf.training.gradient import Gradient
+from resnet_tf.training.schedules import Schedule
 from resnet_tf.training.step import TrainingState, make_train_step
 
 
@@ -27,20 +30,30 @@ class Run:
     Attributes:
       total_steps: at which the run is complete.
       variables: all that is saved, by name.
+      plan: which variables are trained.
+      gradient: of the network.
       describe: manifest fields of a commit, but for step and position.
       train: the traced function of `make_train_step`.
       feed: of its batches.
-      evaluate: from a progress function to the counts of `make_evaluation`.
+      evaluate: gives the counts of `make_evaluation`, see `_evaluations`.
     """
 
     config: Config
+    strategy: tf.distribute.Strategy
     total_steps: int
+    state: TrainingState
     variables: dict[str, tf.Variable]
-    step: tf.Variable
+    plan: fine_tuning.Plan
+    gradient: Gradient
     describe: dict
     train: Callable
     feed: Feed
     evaluate: Callable
+
+    @property
+    def step(self) -> tf.Variable:
+        """Number of finished steps."""
+        return self.state.step
 
     @property
     def records(self) -> int:
@@ -52,22 +65,41 @@ class Run:
         """Directory of the commits."""
         return pathlib.Path(self.config.model_dir) / "checkpoints"
 
+    def tensors(self) -> dict:
+        """The present state: NumPy arrays by name."""
+        return {name: variable.numpy() for name, variable in self.variables.items()}
+
     def save(self, step: int) -> Commit:
         """Commits the present state; an old step or a damaged file is never overwritten."""
-        examples_seen = step * self.config.batch_size
-        tensors = {name: variable.numpy() for name, variable in self.variables.items()}
-        fields = {
+        return checkpoint.write(self.commits, step, self.tensors(), self.fields(step))
+
+    def fields(self, step: int) -> dict:
+        """Manifest fields of a commit."""
+        examples_seen = step * self.config.examples_a_step
+        return {
             "epoch": examples_seen / self.records,
             "examples_seen": examples_seen,
             # A part of a cut-off picture may decode, so a resumed run might not find it again.
             "bad_records": list(self.feed.bad.found),
             **self.describe,
         }
-        return checkpoint.write(self.commits, step, tensors, fields)
 
 
-def build(config: Config, strategy: tf.distribute.Strategy, manifest: input.Manifest) -> Run:
+def build(
+    config: Config,
+    strategy: tf.distribute.Strategy,
+    manifest: input.Manifest,
+    origin: Preprocessing | None = None,
+    schedule: Schedule | None = None,
+) -> Run:
     """Makes network, optimizer, step, readers and evaluation. Creates nothing on disk.
+
+    Args:
+      config: what to build.
+      strategy: whose replicas it runs on.
+      manifest: of the data set.
+      origin: pictures of the weights that the run starts from, if from any.
+      schedule: of the rate, in place of the one that `config` says.
 
     Raises:
       UserError: 64 for flags that do not fit each other or the data, 65 and 66 for data
@@ -76,80 +108,52 @@ def build(config: Config, strategy: tf.distribute.Strategy, manifest: input.Mani
     if config.batch_size % strategy.num_replicas_in_sync:
         rule = f"must be a multiple of the {strategy.num_replicas_in_sync} devices"
         raise bad_flag("batch_size", rule, config.batch_size)
-    pictures, held_out_pictures = pictures_of(config, manifest)
-    records = manifest.records(config.train_split)
-    total_steps = config.total_steps(records)
-    schedule = _schedule(config, records, total_steps)
-    with strategy.scope():
-        model = models.create_as_told(config.model, **_model_options(config, manifest))
-        _refuse_small(config, pictures, model)
-        optimizer = _optimizer(config, model)
-        step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
-    state = TrainingState(model, optimizer, step)
-    preprocess = functools.partial(input.normalize, mean=pictures.mean, std=pictures.std)
-    feed = Feed(config, strategy, manifest, pictures)
-    held_out = input.choose_reader(
-        manifest,
-        config.eval_split,
-        held_out_pictures,
-        # Evaluation takes records in the order of the disk, which needs no windows.
-        kind="auto" if config.reader == "windowed" else config.reader,
+    pictures, held_out_pictures = pictures_of(
+        config, manifest, None if config.mean or config.std else origin
     )
-    evaluate = make_evaluation(strategy, model, preprocess)
+    records = manifest.records(config.train_split)
+    loss = chosen.loss_from(config, len(manifest.classes))
+    schedule = schedule or chosen.schedule_from(config, records)
+    with strategy.scope():
+        model = _make_model(config, manifest)
+        _refuse_small(config, pictures, model)
+        plan = fine_tuning.make_plan(config, model)
+        state = _make_state(config, manifest, model, plan)
+    preprocess = functools.partial(input.normalize, mean=pictures.mean, std=pictures.std)
+    named = named_variables(model)
+    gradient = Gradient(
+        model,
+        [named[name] for name in plan.trained],
+        preprocess=preprocess,
+        batch_size=config.examples_a_step,
+        loss=loss,
+        seed=config.seed,
+        dtype=chosen.dtype_from(config),
+    )
     return Run(
         config=config,
-        total_steps=total_steps,
+        strategy=strategy,
+        total_steps=config.total_steps(records),
+        state=state,
         variables=_saved_variables(state),
-        step=step,
+        plan=plan,
+        gradient=gradient,
         describe=_describe(config, manifest, held_out_pictures, strategy),
         train=make_train_step(
             strategy,
             state,
-            batch_size=config.batch_size,
+            gradient,
             schedule=schedule,
-            preprocess=preprocess,
-            label_smoothing=config.label_smoothing,
-            seed=config.seed,
+            accumulate=config.accumulate,
+            clip=chosen.clip_from(config, model),
+            xla=config.xla,
         ),
-        feed=feed,
-        evaluate=functools.partial(evaluate, held_out, config.eval_batch_size or config.batch_size),
+        feed=Feed(config, strategy, manifest, pictures),
+        evaluate=_evaluations(config, strategy, manifest, state, held_out_pictures, preprocess),
     )
 
 
-def _refuse_small(config: Config, pictures: Preprocessing, model: models.Classifier) -> None:
-    smallest = min(pictures.height, pictures.width, *map(int, config.resolutions))
-    if smallest < model.smallest_image:
-        rule = f"must be {model.smallest_image} or more for {config.model}"
-        raise bad_flag("image_size", rule, f"pictures of {pictures.height}x{pictures.width}")
-
-
-def _optimizer(config: Config, model: models.Classifier) -> Optimizer:
-    if config.optimizer == "adam":
-        return Adam(model, weight_decay=config.weight_decay)
-    return SGD(
-        model,
-        momentum=config.momentum,
-        nesterov=config.nesterov,
-        weight_decay=config.weight_decay,
-    )
-
-
-def _schedule(config: Config, records: int, total_steps: int) -> schedules.Schedule:
-    warmup, rate = config.in_steps("warmup", config.warmup, records), config.learning_rate
-    if config.schedule == "constant":
-        main = schedules.constant(rate)
-    elif config.schedule == "cosine":
-        main = schedules.cosine(rate, warmup, total_steps)
-    else:
-        boundaries = [config.in_steps("boundaries", text, records) for text in config.boundaries]
-        try:
-            main = schedules.piecewise(rate, boundaries, config.factors)
-        except ValueError as error:
-            raise bad_flag("boundaries", str(error)) from error
-    return schedules.with_warmup(main, warmup)
-
-
-def _model_options(config: Config, manifest: input.Manifest) -> dict:
+def _make_model(config: Config, manifest: input.Manifest) -> models.Classifier:
     told = {
         "num_classes": len(manifest.classes),
         "channels": manifest.channels,
@@ -158,13 +162,64 @@ def _model_options(config: Config, manifest: input.Manifest) -> dict:
     }
     for name in told.keys() & config.model_options:
         raise bad_flag("model_options", f"cannot have {name}, which the data or a flag says")
-    return told | config.model_options
+    return models.create_as_told(config.model, **told | config.model_options)
+
+
+def _make_state(
+    config: Config, manifest: input.Manifest, model: models.Classifier, plan: fine_tuning.Plan
+) -> TrainingState:
+    average, factor = None, None
+    if config.ema:
+        average = Average(model, _make_model(config, manifest), config.ema)
+    if config.on_nonfinite == "rollback":
+        factor = tf.Variable(1.0, trainable=False, name="rate_factor")
+    return TrainingState(
+        model,
+        chosen.optimizer_from(config, model, plan.trained, plan.rate_factors),
+        tf.Variable(0, dtype=tf.int64, trainable=False, name="step"),
+        average,
+        chosen.loss_scale_from(config),
+        factor,
+    )
+
+
+def _refuse_small(config: Config, pictures: Preprocessing, model: models.Classifier) -> None:
+    smallest = min(pictures.height, pictures.width, *map(int, config.resolutions))
+    if config.eval_image_size:
+        smallest = min(smallest, config.eval_image_size)
+    if smallest < model.smallest_image:
+        rule = f"must be {model.smallest_image} or more for {config.model}"
+        raise bad_flag("image_size", rule, f"pictures of {pictures.height}x{pictures.width}")
+
+
+def _evaluations(config, strategy, manifest, state, pictures, preprocess) -> Callable[[], dict]:
+    """Evaluates the weights; where there is an average of them, that, and `raw` beside it."""
+    reader = input.choose_reader(
+        manifest,
+        config.eval_split,
+        pictures,
+        # Evaluation takes records in the order of the disk, which needs no windows.
+        kind="auto" if config.reader == "windowed" else config.reader,
+    )
+    batch_size = config.eval_batch_size or config.batch_size
+    raw = make_evaluation(strategy, state.model, preprocess)
+    if not state.average:
+        return lambda: raw(reader, batch_size)
+    averaged = make_evaluation(strategy, state.average.twin, preprocess)
+
+    def both() -> dict:
+        beside = raw(reader, batch_size)
+        return {"weights": "average", **averaged(reader, batch_size), "raw": beside}
+
+    return both
 
 
 def _saved_variables(state: TrainingState) -> dict[str, tf.Variable]:
     model = {f"model/{name}": v for name, v in named_variables(state.model).items()}
     slots = {f"optimizer/{name}": v for name, v in state.optimizer.state.items()}
-    return {**model, **slots, "step": state.step}
+    average = state.average.state if state.average else {}
+    factor = {} if state.rate_factor is None else {"rate_factor": state.rate_factor}
+    return {**model, **slots, **average, **state.loss_scale.state, **factor, "step": state.step}
 
 
 def _describe(

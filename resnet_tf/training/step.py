@@ -1,6 +1,13 @@
 """One training step, traced once and run several times a call.
 
-This file knows gradients and replicas; it knows nothing of files, intervals or epochs.
+This file knows replicas and updates; it knows nothing of files, intervals or epochs. What a
+step does, in this order:
+
+1. read every variable once
+2. loss, gradients and batch statistics (`gradient`), `accumulate` parts one after the other
+3. sums over replicas, in one all-reduce
+4. divide by the loss scale, clip
+5. if all of it is finite: optimizer, moving statistics, average of the weights
 """
 
 import dataclasses
@@ -8,101 +15,131 @@ from collections.abc import Callable, Iterator
 
 import tensorflow as tf
 
-from resnet_tf.layers import NoiseStream, StatisticsTape
-from resnet_tf.training.losses import cross_entropy
-from resnet_tf.training.metrics import correct_in_top
+from resnet_tf.training.averaging import Average
+from resnet_tf.training.clipping import Clip
+from resnet_tf.training.gradient import Batch, Gradient, Sums
 from resnet_tf.training.optimizers import Optimizer
+from resnet_tf.training.precision import FixedScale, LossScale
 from resnet_tf.training.schedules import Schedule
 
 
 @dataclasses.dataclass
 class TrainingState:
-    """What changes from step to step; `step` counts finished steps (int64 scalar)."""
+    """What changes from step to step.
+
+    Attributes:
+      model: the network.
+      optimizer: with its slots.
+      step: counts finished steps; int64 scalar.
+      average: of the weights, where there is one.
+      loss_scale: of 16-bit gradients.
+      rate_factor: of every learning rate, float32 scalar, where there is one.
+    """
 
     model: tf.Module
     optimizer: Optimizer
     step: tf.Variable
+    average: Average | None = None
+    loss_scale: LossScale = dataclasses.field(default_factory=FixedScale)
+    rate_factor: tf.Variable | None = None
 
 
 def make_train_step(
     strategy: tf.distribute.Strategy,
     state: TrainingState,
+    gradient: Gradient,
     *,
-    batch_size: int,
     schedule: Schedule,
-    preprocess: Callable[[tf.Tensor], tf.Tensor],
-    label_smoothing: float = 0.0,
-    seed: int = 0,
+    accumulate: int = 1,
+    clip: Clip | None = None,
+    xla: bool = False,
 ) -> Callable[[Iterator, tf.Tensor], dict[str, tf.Tensor]]:
     """Builds the function that trains.
 
     The loss is the sum of the examples' losses over the *global* batch size, so gradients
     are summed over replicas and one replica or many give the same update. Moving statistics
-    of batch norms move by the mean of the replicas' batch statistics. Where loss, gradients
-    or statistics are not finite, on any replica, no variable changes on any of them.
+    of batch norms move by the mean of the batch statistics, over replicas and parts. Where
+    loss, gradients or statistics are not finite, on any replica, no variable changes on any:
+    the call ends there, without counting the step, unless the loss scale was at fault.
 
     Args:
       strategy: whose replicas run the step; variables were made in its scope.
       state: updated in place.
-      batch_size: examples a step, over all replicas.
+      gradient: of the network, for the examples of a whole step.
       schedule: learning rate by step.
-      preprocess: from pixels `[b, H, W, C]`, uint8 or float32, to the network's float32 input.
-      label_smoothing: of the loss.
-      seed: of what the layers drop, together with the step.
+      accumulate: parts into which a replica's share of a batch is cut, to save memory. The
+        update is that of the whole batch, but that each part has its own batch statistics.
+      clip: of the summed gradients; none by default.
+      xla: compile `gradient`.
 
     Returns:
-      `train(iterator, count)`, for `count` steps (int32 scalar tensor) on batches of
+      `train(iterator, count)`, for at most `count` steps (int32 scalar) on batches of
       `input.training_batches`. It returns vectors with an entry a step: `loss`,
-      `gradient_norm` and `learning_rate` (float32), `correct` (int64, of the batch),
-      `finite` (bool) and `input_wait` (float64, seconds that the first replica waited for
-      its batch).
+      `gradient_norm` (before it is clipped), `learning_rate` and `loss_scale` (float32),
+      `correct` (int64, of the batch), `finite`, `overflowed` (bool: the step was left out, for
+      the loss scale's sake) and `input_wait` (float64, seconds that the first replica waited
+      for its batch).
     """
-    variables = state.model.trainable_variables
+    compute = _in_parts(gradient, accumulate, xla)
 
     def replica_step(images, labels, rate):
-        noise = NoiseStream(seed, state.step)
-        with tf.GradientTape() as tape, StatisticsTape() as statistics, noise:
-            logits = state.model(preprocess(images), training=True)
-            loss = tf.reduce_sum(cross_entropy(logits, labels, label_smoothing)) / batch_size
-        correct = tf.reduce_sum(tf.cast(correct_in_top(logits, labels, 1), tf.float32))
-        gradients, means, loss, correct = _over_replicas(
-            tape.gradient(loss, variables), statistics.updates, loss, correct
-        )
+        replica = tf.distribute.get_replica_context()
+        values = [tf.convert_to_tensor(variable) for variable in gradient.variables]
+        scale = state.loss_scale.value()
+        first = replica.replica_id_in_sync_group * tf.shape(images)[0]
+        sums = compute(values, Batch(images, labels, first, state.step.read_value(), scale))
+        sums = _over_replicas(sums, accumulate)
+        trained = gradient.variables[: len(sums.gradients)]
+        gradients = state.loss_scale.unscaled(sums.gradients)
         norm = tf.linalg.global_norm(gradients)
-        sums = [tf.reduce_sum(mean) for mean in means]
-        finite = tf.reduce_all(tf.math.is_finite(tf.stack([loss, norm, *sums])))
+        loss_finite = tf.math.is_finite(sums.loss)
+        totals = [norm, *(tf.reduce_sum(seen) for seen in sums.statistics)]
+        finite = loss_finite & tf.reduce_all(tf.math.is_finite(tf.stack(totals)))
+        overflowed = state.loss_scale.overflowed(loss_finite, finite)
 
         def update():
-            state.optimizer.apply(gradients, variables, rate)
-            for (variable, _, speed), mean in zip(statistics.updates, means, strict=True):
+            clipped = clip(gradients, trained, norm) if clip else gradients
+            state.optimizer.apply(clipped, trained, rate)
+            for (variable, speed), seen in zip(gradient.moved, sums.statistics, strict=True):
                 tf.raw_ops.AssignSubVariableOp(
-                    resource=variable.handle, value=speed * (variable - mean)
+                    resource=variable.handle, value=speed * (variable - seen)
                 )
+            if state.average:
+                state.average.update()
 
         tf.cond(finite, update, lambda: None)
+        state.loss_scale.update(finite, overflowed)
         return {
-            "loss": loss,
+            "loss": sums.loss,
             "gradient_norm": norm,
-            "correct": tf.cast(correct, tf.int64),
+            "correct": tf.cast(sums.correct, tf.int64),
             "finite": finite,
+            "overflowed": overflowed,
+            "loss_scale": scale,
         }
 
     @tf.function
     def train(iterator, count):
         record = {
-            name: tf.TensorArray(dtype, count, element_shape=()) for name, dtype in _HEALTH.items()
+            name: tf.TensorArray(dtype, size=count, element_shape=[])
+            for name, dtype in _HEALTH.items()
         }
-        for i in tf.range(count):
+        done, going = 0, True
+        while going and done < count:
             (images, labels, _), wait = _timed_next(strategy, iterator)
             rate = schedule(state.step)
+            if state.rate_factor is not None:
+                rate *= state.rate_factor
             result = strategy.run(replica_step, args=(images, labels, rate))
             health = {k: strategy.experimental_local_results(v)[0] for k, v in result.items()}
             health |= {"learning_rate": rate, "input_wait": wait}
-            record = {name: array.write(i, health[name]) for name, array in record.items()}
+            record = {name: array.write(done, health[name]) for name, array in record.items()}
+            going = health["finite"] | health["overflowed"]
             # The step counts once its batch has come: where that fails, no step was made.
             with tf.control_dependencies([health["finite"]]):
-                state.step.assign_add(1)
-        return {name: array.stack() for name, array in record.items()}
+                state.step.assign_add(tf.cast(going, tf.int64))
+            done += 1
+        return {name: array.stack()[:done] for name, array in record.items()}
 
     return train
 
@@ -111,10 +148,60 @@ _HEALTH = {
     "loss": tf.float32,
     "gradient_norm": tf.float32,
     "learning_rate": tf.float32,
+    "loss_scale": tf.float32,
     "correct": tf.int64,
     "finite": tf.bool,
+    "overflowed": tf.bool,
     "input_wait": tf.float64,
 }
+
+
+def _in_parts(gradient: Gradient, parts: int, xla: bool) -> Callable[[list, Batch], Sums]:
+    """The sums of a batch that is cut into parts, one after the other."""
+
+    def flat(values, *batch):
+        sums = gradient(values, Batch(*batch))
+        return sums.gradients, sums.statistics, sums.loss, sums.correct
+
+    # One graph for all parts; but a sum over replicas cannot stand in a function of its own.
+    unrolled = gradient.synchronized
+    call = tf.function(flat, jit_compile=True if xla else None) if not unrolled else flat
+    if parts == 1 and not xla:
+        call = flat
+
+    def compute(values, batch):
+        def part(number):
+            size = tf.shape(batch.images)[0] // parts
+            images, labels = (
+                tf.reshape(x, [parts, x.shape[0] // parts, *x.shape[1:]])[number]
+                for x in (batch.images, batch.labels)
+            )
+            first = batch.first + number * size
+            return call(
+                values,
+                *_fields(dataclasses.replace(batch, images=images, labels=labels, first=first)),
+            )
+
+        if parts == 1:
+            return Sums(*call(values, *_fields(batch)))
+        if unrolled:
+            return Sums(*_added(*(part(number) for number in range(parts))))
+        _, total = tf.while_loop(
+            lambda number, _: number < parts,
+            lambda number, total: (number + 1, _added(total, part(number))),
+            (tf.constant(1), part(0)),
+        )
+        return Sums(*total)
+
+    return compute
+
+
+def _fields(batch):
+    return batch.images, batch.labels, batch.first, batch.step, batch.scale
+
+
+def _added(*totals):
+    return tf.nest.map_structure(lambda *tensors: tf.add_n(tensors), *totals)
 
 
 def _timed_next(strategy, iterator):
@@ -131,17 +218,16 @@ def _timed_next(strategy, iterator):
         return batch, tf.timestamp() - before
 
 
-def _over_replicas(gradients, updates, loss, correct):
+def _over_replicas(sums: Sums, parts: int) -> Sums:
     """Sums over replicas, and means of batch statistics, in one all-reduce.
 
     The small numbers travel as one vector, so that a network with a hundred batch norms
     costs one transfer more, not two hundred.
     """
     replicas = tf.distribute.get_replica_context()
-    statistics = [target for _, target, _ in updates]
-    sizes = [statistic.shape.num_elements() for statistic in statistics]
-    small = tf.concat([*statistics, [loss, correct]], axis=0)
-    *gradients, small = replicas.all_reduce(tf.distribute.ReduceOp.SUM, [*gradients, small])
-    *means, totals = tf.split(small, [*sizes, 2])
-    means = [mean / replicas.num_replicas_in_sync for mean in means]
-    return gradients, means, totals[0], totals[1]
+    sizes = [statistic.shape.num_elements() for statistic in sums.statistics]
+    small = tf.concat([*sums.statistics, [sums.loss, sums.correct]], axis=0)
+    *gradients, small = replicas.all_reduce(tf.distribute.ReduceOp.SUM, [*sums.gradients, small])
+    *statistics, totals = tf.split(small, [*sizes, 2])
+    number = parts * replicas.num_replicas_in_sync
+    return Sums(gradients, [total / number for total in statistics], totals[0], totals[1])

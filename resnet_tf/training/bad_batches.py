@@ -1,0 +1,68 @@
+"""What a run does about a batch with a record that cannot be used."""
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from resnet_tf import errors
+from resnet_tf.checkpoint import Commit
+from resnet_tf.errors import UserError
+from resnet_tf.reporting import Console, Journal
+from resnet_tf.training.run import Run
+
+
+def leave_out(
+    run: Run,
+    error: tf.errors.OpError,
+    saved: Commit | None,
+    save: Callable[[int], Commit],
+    journal: Journal,
+    console: Console,
+) -> tuple[int, Commit | None]:
+    """After a call that failed: finds the record, and leaves it out where that is allowed.
+
+    The steps before the one that asked for the record are whole, and the step counter says how
+    many they are.
+
+    Args:
+      run: whose call failed.
+      error: with which it failed.
+      saved: the last commit, if there is any.
+      save: commits a step.
+      journal, console: where it is reported.
+
+    Returns:
+      The step to go on from, and the last commit.
+
+    Raises:
+      UserError: 65 naming the record, once all steps before it are committed.
+    """
+    step, known = int(run.step.numpy()), len(run.feed.bad.found)
+    try:
+        if run.feed.skip_bad(step) is None:
+            raise error  # it was no record
+    except UserError as bad:
+        if step > (saved.step if saved else 0):
+            saved = save(step)
+        raise bad.adding(_what_is_left(run, step if saved else 0, bad)) from error
+    tell(run, known, step, journal, console)
+    return step, saved
+
+
+def _what_is_left(run: Run, step: int, bad: UserError) -> str:
+    """What a run has and can do, that a bad record stopped."""
+    kept = f"step {step} is committed" if step else "no step was made"
+    if bad.code != errors.BAD_DATA:
+        return kept
+    if run.config.bad_records == "fail":
+        return f"{kept}; --bad_records=skip goes on without it"
+    known, limit = len(run.feed.bad.found), run.config.bad_records_limit
+    return f"{kept}; {known} records are left out, of --bad_records_limit={limit}"
+
+
+def tell(run: Run, known: int, step: int, journal: Journal, console: Console) -> None:
+    """Says which records are left out from this step on."""
+    found = list(run.feed.bad.found.items())
+    for number, (record, error) in enumerate(found[known:], start=known + 1):
+        journal.write("bad_record", step=step, record=record, error=str(error), left_out=number)
+        console.say(f"left out from step {step} on: {error}")
