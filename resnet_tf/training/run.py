@@ -143,7 +143,7 @@ def _schedule(config: Config, records: int, total_steps: int) -> schedules.Sched
     else:
         boundaries = [config.in_steps("boundaries", text, records) for text in config.boundaries]
         try:
-            main = schedules.piecewise(rate, boundaries, config.factors)
+            main = schedules.steps(rate, boundaries, config.factors)
         except ValueError as error:
             raise bad_flag("boundaries", str(error)) from error
     return schedules.with_warmup(main, warmup)
