@@ -201,3 +201,32 @@ class Layers:
     def dense(self, path, x):
         layer = self.layer(path)
         return x @ layer.kernel.numpy().astype(np.float64) + layer.bias.numpy()
+
+
+def target(labels, classes, smoothing=0.0):
+    """What a loss aims at, `[N, classes]`: hard or soft labels, smoothed."""
+    labels = np.asarray(labels)
+    rows = np.eye(classes)[labels] if labels.ndim == 1 else labels.astype(np.float64)
+    return (1 - smoothing) * rows + smoothing / classes
+
+
+def sigmoid_cross_entropy(logits, target):
+    """Σ over classes of -q log σ - (1 - q) log(1 - σ)."""
+    p = sigmoid(np.asarray(logits, np.float64))
+    return -(target * np.log(p) + (1 - target) * np.log(1 - p)).sum(axis=1)
+
+
+def focal(logits, target, gamma):
+    """-Σ q (1 - p)^gamma log p, with p the softmax."""
+    odds = np.exp(np.asarray(logits, np.float64))
+    p = odds / odds.sum(axis=1, keepdims=True)
+    return -(target * (1 - p) ** gamma * np.log(p)).sum(axis=1)
+
+
+def moving_average(first, values, decay):
+    """What an exponential average with warm-up is after the last value."""
+    average = first
+    for t, value in enumerate(values):
+        d = min(decay, (1 + t) / (10 + t))
+        average = d * average + (1 - d) * value
+    return average
