@@ -32,6 +32,7 @@ class Average(tf.Module):
       decay: d in [0, 1); 0.9999, say, looks back over some 10,000 updates.
 
     Attributes:
+      twin: the network that holds the average.
       updates: t, int64 scalar.
 
     Raises:
@@ -42,7 +43,7 @@ class Average(tf.Module):
         super().__init__()
         if not 0 <= decay < 1:
             raise ValueError(f"decay must be in [0, 1), got {decay!r}")
-        self.decay = decay
+        self.decay, self.twin = decay, twin
         self._sources, self._averages = named_variables(model), named_variables(twin)
         shapes = [
             {name: tuple(v.shape) for name, v in variables.items()}

@@ -111,7 +111,9 @@ class Gradient:
             scaled = loss * batch.scale
         self.moved[:] = [(variable, rate) for variable, _, rate in statistics.updates]
         return Sums(
-            gradients=tape.gradient(scaled, trained, tf.UnconnectedGradients.ZERO),
+            gradients=tape.gradient(
+                scaled, trained, unconnected_gradients=tf.UnconnectedGradients.ZERO
+            ),
             statistics=[seen for _, seen, _ in statistics.updates],
             loss=loss,
             correct=tf.reduce_sum(tf.cast(correct_in_top(logits, batch.labels, 1), tf.float32)),

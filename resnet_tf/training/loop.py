@@ -21,6 +21,7 @@ from resnet_tf.preprocessing import Preprocessing
 from resnet_tf.reporting import Console, Journal
 from resnet_tf.reporting import journal as journals
 from resnet_tf.training import bad_batches, fine_tuning, nonfinite, resume
+from resnet_tf.training import profile as profiles
 from resnet_tf.training.meter import Meter
 from resnet_tf.training.profile import Profiler
 from resnet_tf.training.run import Run, build
@@ -83,8 +84,10 @@ def _begin(run: Run, origin: Commit | None) -> None:
     if origin:
         new = fine_tuning.start_from(origin, model, run.describe["classes"])
         run.describe["origin"] = {
-            "checkpoint": str(origin.path), "step": origin.step, "digest": origin.manifest["digest"],
-        }  # fmt: skip
+            "checkpoint": str(origin.path),
+            "step": origin.step,
+            "digest": origin.manifest["digest"],
+        }
         if run.state.average:
             run.state.average.restart()
     if origin or config.freeze or config.freeze_bn or config.layer_decay != 1:
@@ -101,8 +104,8 @@ def _train(run: Run, resumed: Commit | None, journal: Journal, profiler: Profile
     bad_batches.tell(run, 0, step, journal, console)  # those found when the data was read
     iterator = iter(run.feed.batches(step))
     try:
+        _profile(profiler, step, console)
         while step < run.total_steps:
-            _profile(profiler, step, console)
             count = _steps_until_next_event(run, step, profiler)
             meter.start_call()
             try:
@@ -129,6 +132,7 @@ def _train(run: Run, resumed: Commit | None, journal: Journal, profiler: Profile
                 evaluated = step, _evaluate(run, step, journal, console)
             if step in run.feed.resizes:
                 iterator = iter(run.feed.batches(step))
+            _profile(profiler, step, console)
             # Signals and --max_runtime are looked at here.
         if evaluated[0] != step:
             evaluated = step, _evaluate(run, step, journal, console)
@@ -138,9 +142,8 @@ def _train(run: Run, resumed: Commit | None, journal: Journal, profiler: Profile
 
 
 def _profile(profiler: Profiler | None, step: int, console: Console) -> None:
-    profile = profiler.at(step) if profiler else None
-    if profile:
-        console.say(profile.table())
+    if profiler and (profile := profiler.at(step)):
+        console.say(profiles.table(profile))
 
 
 def _steps_until_next_event(run: Run, step: int, profiler: Profiler | None = None) -> int:
@@ -200,12 +203,10 @@ def _evaluate(run: Run, step: int, journal: Journal, console: Console) -> dict:
 
 
 def _beside(result: dict) -> str:
-    """What the weights themselves give, where those evaluated are their average."""
-    return (
-        f" with the averaged weights, {result['raw']['top1']:.2%} with the last"
-        if "raw" in result
-        else ""
-    )
+    """What the last weights give, where those evaluated are their average."""
+    if "raw" not in result:
+        return ""
+    return f" with the averaged weights, {result['raw']['top1']:.2%} with the last"
 
 
 def _report(run: Run, saved: Commit, evaluated: dict, meter: Meter, journal: Journal) -> dict:
