@@ -131,6 +131,53 @@ def cross_entropy(logits, labels):
     return -log_softmax[np.arange(len(labels)), labels]
 
 
+def lars(
+    weights, gradients, rate, *, kernel, coefficient, momentum, nesterov, epsilon, decay, decoupled
+):
+    """LARS (arXiv 1708.03888, algorithm 1): the weights after each gradient.
+
+    `kernel`: whether they have a rate of their own and decay. The constant rate is inside the
+    momentum, as the paper has it.
+    """
+    weights, velocity, after = np.asarray(weights, np.float64), 0.0, []
+    for gradient in gradients:
+        own, step = rate, np.asarray(gradient, np.float64)
+        shrink = np.zeros_like(weights)
+        if kernel:
+            inside = 0.0 if decoupled else decay
+            size = np.linalg.norm(weights.ravel())
+            against = np.linalg.norm(step.ravel()) + inside * size + epsilon
+            own = rate * coefficient * size / against
+            step = step + inside * weights
+            shrink = rate * decay * weights if decoupled else shrink
+        velocity = momentum * velocity + own * step
+        moved = own * step + momentum * velocity if nesterov else velocity
+        weights = weights - moved - shrink
+        after.append(weights)
+    return after
+
+
+def lamb(weights, gradients, rate, *, kernel, beta1, beta2, epsilon, decay, decoupled):
+    """LAMB (arXiv 1904.00962, algorithm 2): the weights after each gradient.
+
+    `kernel`: whether they have a rate of their own and decay.
+    """
+    weights, after = np.asarray(weights, np.float64), []
+    means = squares = 0.0
+    for t, gradient in enumerate(np.asarray(gradients, np.float64), start=1):
+        means = beta1 * means + (1 - beta1) * gradient
+        squares = beta2 * squares + (1 - beta2) * gradient**2
+        step = (means / (1 - beta1**t)) / (np.sqrt(squares / (1 - beta2**t)) + epsilon)
+        shrink = np.zeros_like(weights)
+        if kernel:
+            step = step if decoupled else step + decay * weights
+            shrink = rate * decay * weights if decoupled else shrink
+            step = step * np.linalg.norm(weights.ravel()) / np.linalg.norm(step.ravel())
+        weights = weights - rate * step - shrink
+        after.append(weights)
+    return after
+
+
 def ramp(shape, low=-1.0, high=1.0, seed=0):
     """Distinct values from low to high in a fixed, shuffled order, float32."""
     values = np.linspace(low, high, int(np.prod(shape)))
