@@ -4,6 +4,7 @@ The only module of the package that knows absl's flags; nothing in the package i
 """
 
 import dataclasses
+import importlib.util
 import os
 import sys
 import traceback
@@ -80,6 +81,17 @@ def fail(error: UserError) -> None:
         print(error.details, file=sys.stderr)
     sys.stdout.flush()
     sys.exit(error.code)
+
+
+def refuse_without_matplotlib(drawn: str) -> None:
+    """Raises UserError 66 where nothing can be drawn; `drawn` says what was to be."""
+    if importlib.util.find_spec("matplotlib") is None:
+        raise UserError(
+            errors.MISSING_INPUT,
+            f"matplotlib is not installed, which draws the {drawn}",
+            os.path.relpath(sys.argv[0]),
+            "pip install -e '.[report]'",
+        )
 
 
 def define_config_flags(common: Iterable[str]) -> None:

@@ -36,7 +36,7 @@ def main(_):
         raise UserError(errors.CANNOT_CREATE, "its folder does not exist", _OUTPUT.value, "make it")
     recipe = recipes.get(scripts.FLAGS.recipe or "digits").config
     config = scripts.config_from_flags(recipe)
-    _refuse_without_matplotlib()
+    scripts.refuse_without_matplotlib("curve")
     runtime.configure()
     from resnet_tf.reporting import journal, say
 
@@ -70,27 +70,15 @@ def _rates(config, records: int, total: int) -> tuple:
     import numpy as np
     import tensorflow as tf
 
-    from resnet_tf.training.run import _schedule
+    from resnet_tf.training.chosen import schedule_from
 
     steps = np.linspace(0, total - 1, min(total, _MOST_STEPS)).round().astype(np.int64)
-    return steps, _schedule(config, records, total)(tf.constant(steps)).numpy()
+    return steps, schedule_from(config, records)(tf.constant(steps)).numpy()
 
 
 def _shortest(rate) -> float:
     """A float32 as the shortest decimal that means it: 0.1, not 0.10000000149."""
     return float(str(rate))
-
-
-def _refuse_without_matplotlib() -> None:
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError as error:
-        raise UserError(
-            errors.MISSING_INPUT,
-            "matplotlib is not installed, which draws the curve",
-            "tools/plot_schedule.py",
-            "pip install -e '.[report]'",
-        ) from error
 
 
 def _draw(config, records: int, steps, rates) -> None:

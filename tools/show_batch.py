@@ -32,7 +32,7 @@ def main(_):
         raise UserError(errors.CANNOT_CREATE, "its folder does not exist", _OUTPUT.value, "make it")
     recipe = recipes.get(scripts.FLAGS.recipe or "digits").config
     config = scripts.config_from_flags(recipe)
-    _refuse_without_matplotlib()
+    scripts.refuse_without_matplotlib("grid")
     runtime.configure()
     from resnet_tf.input import Manifest
     from resnet_tf.preparation import cached
@@ -80,18 +80,6 @@ def _text(label, classes: tuple[str, ...]) -> str:
         return classes[label]
     shares = sorted(((share, name) for share, name in zip(label, classes) if share > 0.005))
     return "\n".join(f"{name} {share:.2f}" for share, name in reversed(shares))
-
-
-def _refuse_without_matplotlib() -> None:
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError as error:
-        raise UserError(
-            errors.MISSING_INPUT,
-            "matplotlib is not installed, which draws the grid",
-            "tools/show_batch.py",
-            "pip install -e '.[report]'",
-        ) from error
 
 
 def _draw(pictures: list[tuple], title: str) -> None:

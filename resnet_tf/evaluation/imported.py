@@ -4,13 +4,12 @@ import dataclasses
 import json
 import os
 import pathlib
-import shutil
-import uuid
 
-from resnet_tf import checkpoint, errors, models, runtime
+from resnet_tf import errors, models, runtime
 from resnet_tf.checkpoint import Commit, foreign
 from resnet_tf.errors import UserError, bad_flag
-from resnet_tf.files import make_directory, sha256_of, sync
+from resnet_tf.evaluation import model_directory
+from resnet_tf.files import sha256_of
 from resnet_tf.layers import named_variables
 from resnet_tf.preprocessing import Preprocessing, refuse_fractions
 
@@ -50,7 +49,7 @@ def import_weights(
     Raises:
       UserError: 64, 65, 66, 73, 74 and 78, before anything is written.
     """
-    _refuse_output(pathlib.Path(os.path.abspath(output)))
+    model_directory.refuse_output(output)
     options = options or {}
     # What is told wrong is said before a large file is read.
     usual = _usual_preprocessing(model)
@@ -74,43 +73,7 @@ def import_weights(
         "source": _source(pathlib.Path(weights)),
     }
     state = {f"model/{name}": tensor for name, tensor in tensors.items()}
-    _write(pathlib.Path(os.path.abspath(output)), state, fields)
-    return checkpoint.find(output), translation
-
-
-def _refuse_output(output: pathlib.Path) -> None:
-    """Before a large file is read: an output that is there, or that could not be made."""
-    try:
-        os.lstat(output)
-    except FileNotFoundError:
-        pass
-    except (OSError, ValueError) as error:
-        what = f"cannot make the output: {error}"
-        raise UserError(errors.CANNOT_CREATE, what, output, "choose another name") from error
-    empty = output.is_dir() and not output.is_symlink() and not any(output.iterdir())
-    if os.path.lexists(output) and not empty:
-        raise UserError(errors.CANNOT_CREATE, "the output exists", output, "choose another name")
-    above = next(parent for parent in output.parents if parent.exists())
-    if not above.is_dir() or not os.access(above, os.W_OK):
-        raise UserError(
-            errors.CANNOT_CREATE, f"nothing can be made in {above}", output, "choose another name"
-        )
-
-
-def _write(output: pathlib.Path, state: dict, fields: dict) -> None:
-    """The model directory, whole or not at all."""
-    temporary = output.with_name(f"{output.name}.tmp-{uuid.uuid4().hex[:8]}")
-    try:
-        make_directory(temporary)
-        checkpoint.write(temporary / "checkpoints", 0, state, fields)
-        os.rename(temporary, output)
-        sync(output.parent)
-    except (OSError, ValueError) as error:
-        raise UserError(
-            errors.CANNOT_CREATE, f"cannot make the output: {error}", output, "choose another name"
-        ) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    return model_directory.write(output, state, fields), translation
 
 
 def _usual_preprocessing(model: str) -> Preprocessing:
