@@ -33,6 +33,7 @@ def ours(name: str) -> dict:
     from resnet_tf import input, models
     from resnet_tf.distribution import DeviceRequest, make_strategy
     from resnet_tf.training import schedules
+    from resnet_tf.training.gradient import Gradient
     from resnet_tf.training.optimizers import SGD
     from resnet_tf.training.step import TrainingState, make_train_step
 
@@ -43,13 +44,13 @@ def ours(name: str) -> dict:
         step = tf.Variable(0, dtype=tf.int64, trainable=False)
         state = TrainingState(model, SGD(model), step)
     build = time.perf_counter() - begin
-    train = make_train_step(
-        strategy,
-        state,
-        batch_size=BATCH,
-        schedule=schedules.constant(0.01),
+    gradient = Gradient(
+        model,
+        model.trainable_variables,
         preprocess=lambda images: tf.cast(images, tf.float32),
+        batch_size=BATCH,
     )
+    train = make_train_step(strategy, state, gradient, schedule=schedules.constant(0.01))
     reader = input.ArrayReader(np.zeros((16, SIZE, SIZE, 3), np.uint8), np.zeros(16, np.int64))
     batches = input.training_batches(
         strategy,

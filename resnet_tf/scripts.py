@@ -83,13 +83,13 @@ def fail(error: UserError) -> None:
     sys.exit(error.code)
 
 
-def refuse_without_matplotlib(drawn: str) -> None:
-    """Raises UserError 66 where nothing can be drawn; `drawn` says what was to be."""
+def refuse_without_matplotlib(drawn: str, where: str) -> None:
+    """Raises UserError 66 where `where` cannot draw what it is for."""
     if importlib.util.find_spec("matplotlib") is None:
         raise UserError(
             errors.MISSING_INPUT,
             f"matplotlib is not installed, which draws the {drawn}",
-            os.path.relpath(sys.argv[0]),
+            where,
             "pip install -e '.[report]'",
         )
 

@@ -36,7 +36,7 @@ def main(_):
         raise UserError(errors.CANNOT_CREATE, "its folder does not exist", _OUTPUT.value, "make it")
     recipe = recipes.get(scripts.FLAGS.recipe or "digits").config
     config = scripts.config_from_flags(recipe)
-    scripts.refuse_without_matplotlib("curve")
+    scripts.refuse_without_matplotlib("curve", "tools/plot_schedule.py")
     runtime.configure()
     from resnet_tf.reporting import journal, say
 

@@ -32,7 +32,7 @@ def main(_):
         raise UserError(errors.CANNOT_CREATE, "its folder does not exist", _OUTPUT.value, "make it")
     recipe = recipes.get(scripts.FLAGS.recipe or "digits").config
     config = scripts.config_from_flags(recipe)
-    scripts.refuse_without_matplotlib("grid")
+    scripts.refuse_without_matplotlib("grid", "tools/show_batch.py")
     runtime.configure()
     from resnet_tf.input import Manifest
     from resnet_tf.preparation import cached

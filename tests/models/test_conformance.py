@@ -12,6 +12,7 @@ from resnet_tf import checkpoint, models, runtime
 from resnet_tf.layers import named_variables
 from resnet_tf.models import cifar_bottleneck, imagenet
 from resnet_tf.training import schedules
+from resnet_tf.training.gradient import Gradient
 from resnet_tf.training.optimizers import SGD
 from resnet_tf.training.step import TrainingState, make_train_step
 
@@ -103,10 +104,10 @@ def one_step(strategy, model, size):
     with strategy.scope():
         optimizer = SGD(model)
         state = TrainingState(model, optimizer, tf.Variable(0, dtype=tf.int64, trainable=False))
-    train = make_train_step(
-        strategy, state, batch_size=BATCH, schedule=schedules.constant(RATE),
-        preprocess=lambda images: images, seed=5,
-    )  # fmt: skip
+    gradient = Gradient(
+        model, model.trainable_variables, preprocess=lambda x: x, batch_size=BATCH, seed=5
+    )
+    train = make_train_step(strategy, state, gradient, schedule=schedules.constant(RATE))
     images, labels = batch(size)
     data = tf.data.Dataset.from_tensor_slices((images, labels, labels)).batch(BATCH)
     before = {key: v.numpy() for key, v in named_variables(model).items()}

@@ -5,6 +5,7 @@ import pytest
 
 from resnet_tf import models
 from resnet_tf.layers import named_variables
+from resnet_tf.training.gradient import Gradient
 from resnet_tf.training.optimizers import SGD
 from resnet_tf.training.step import TrainingState, make_train_step
 
@@ -25,9 +26,12 @@ class Trainer:
         self.state = TrainingState(model, SGD(model, momentum=0.9), step)
         self.rate = tf.Variable(0.0, trainable=False)
         self.batches = iter(tf.data.Dataset.from_tensors((images, labels, labels)).repeat())
+        gradient = Gradient(
+            model, model.trainable_variables, preprocess=lambda x: x, batch_size=BATCH
+        )
         self.train = make_train_step(
-            tf.distribute.get_strategy(), self.state, batch_size=BATCH,
-            schedule=lambda step: self.rate.read_value(), preprocess=lambda images: images,
+            tf.distribute.get_strategy(), self.state, gradient,
+            schedule=lambda step: self.rate.read_value(),
         )  # fmt: skip
 
     def losses(self, rate, steps=STEPS):

@@ -19,7 +19,8 @@ def call(meter, clock, seconds, losses, correct=0, wait=0.0):
     meter.end_call({
         "loss": np.float32(losses), "correct": np.full(n, correct),
         "gradient_norm": np.arange(n, dtype=np.float32), "learning_rate": np.full(n, 0.5),
-        "finite": np.full(n, True), "input_wait": np.full(n, wait),
+        "finite": np.full(n, True), "overflowed": np.full(n, False),
+        "loss_scale": np.full(n, 1.0), "input_wait": np.full(n, wait),
     })  # fmt: skip
 
 
