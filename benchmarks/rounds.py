@@ -92,8 +92,8 @@ def run_round(number: int, contenders: list[Contender], tell: Callable[..., None
         except SystemExit as end:
             figures = {"failed": str(end.code).strip().splitlines()[-1]}
         after = gemm_probe()
-        found[contender.name] = {**figures, "gemm_gflops": [before, after]}
-        tell(event="figures", round=number, contender=contender.name, **found[contender.name])
+        found[contender.name] = figures = {**figures, "gemm_gflops": [before, after]}
+        tell(event="figures", round=number, contender=contender.name, figures=figures)
         before = after
     return {contender.name: found[contender.name] for contender in contenders}
 
