@@ -26,7 +26,8 @@ lint: $(SETUP)
 	$(VENV)/bin/lint-imports --no-cache
 
 bench: $(SETUP)
-	$(PY) benchmarks/train_step.py
+	for network in cifar_resnet20 cifar_resnet32 resnet50; do \
+	  $(PY) benchmarks/train_step.py --network=$$network --write $(STEP) || exit 1; done
 	$(PY) benchmarks/start_up.py
 	$(PY) benchmarks/input.py $(INPUT)
 

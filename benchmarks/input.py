@@ -22,7 +22,10 @@ import statistics
 import sys
 import tempfile
 
-from train_step import CONTENDERS, gemm_probe, run, write_random_pictures
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+
+from benchmarks.rounds import CONTENDERS, gemm_probe, run
+from benchmarks.train_step import write_random_pictures
 
 JPEG = ("pipeline", "in memory", "sequential", "bare decode", "bare decode, resize")
 PARTS = ("jpeg", "cifar", "stages", "resident")

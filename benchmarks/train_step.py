@@ -1,164 +1,202 @@
-"""Training speed of ResNet-20 on 32x32, batch 128, beside its peers on this machine.
+"""Training speed of one network beside its peers on this machine.
 
-  python benchmarks/train_step.py [--rounds=5] [--torch_python=PYTHON]
+  python benchmarks/train_step.py [--network=cifar_resnet20|cifar_resnet32|resnet50]
+      [--torch_python=PYTHON] [--rounds=5] [--write] [--quick] [--only NAME …] [--skip NAME …]
 
 Contenders run one after another in processes of their own, in turn (A B C, then C B A), each
-round with the same weights and batch. The figure is the median over rounds of the ratio to
-`bare step`, with minimum and maximum. A round in which a matrix product before and after it
-drifts by more than `--drift` is thrown away. With `--torch_python`, a Python that has PyTorch,
-PyTorch takes part; before any timing, its losses of 20 steps must agree with ours.
+from the same weights and batch. A figure is the median over rounds of the ratio of our bare step
+of the same mathematics to it, with minimum and maximum. A ratio whose matrix products, run before
+and after each of its two processes, drift by more than `--drift` is thrown away, and a contender
+whose losses are not ours shows no speed. The table goes to stderr, with `--write` to README.md too;
+stdout has a JSON line for each process. With `--torch_python`, a Python that has PyTorch, PyTorch
+takes part; `--quick` is one round of a few steps, to see that all runs.
 """
 
 import argparse
+import glob
 import json
 import os
 import pathlib
-import platform
-import statistics
-import subprocess
 import sys
 import tempfile
-import time
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-CONTENDERS = ROOT / "benchmarks" / "contenders"
-TRAIN_STEPS = 80
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
+from benchmarks import machine, tables
+from benchmarks.contenders.cases import CASES, PEERS
+from benchmarks.rounds import CONTENDERS, ROOT, Contender, run, run_round
 
-def run(command: list[str], **environment: str) -> dict:
-    """The last JSON line that a contender prints."""
-    process = subprocess.run(
-        command, env={**os.environ, **environment}, cwd=ROOT, capture_output=True, text=True
-    )
-    if process.returncode:
-        sys.exit(f"{' '.join(command)}\n{process.stderr}")
-    return json.loads(process.stdout.splitlines()[-1])
+README = ROOT / "benchmarks" / "README.md"
+LOOP_STEPS, STEPS_A_CALL = 80, 10
+TCMALLOC = "/usr/lib/*/libtcmalloc_minimal.so.4"
 
 
-def make_contenders(folder: pathlib.Path, torch_python: str | None) -> dict:
-    """name -> function that runs it once and returns what it printed."""
-    start = str(folder / "start.npz")
-    bare = [sys.executable, str(CONTENDERS / "bare_step.py"), f"--start={start}"]
-    run([*bare, "--write_start"])
-    write_random_pictures(folder / "data")
-    train = [
-        sys.executable, "train.py", "--recipe=cifar10_resnet20", f"--data_dir={folder / 'data'}",
-        f"--steps={TRAIN_STEPS}", "--save_every_steps=0", "--eval_every_steps=0",
+def make_contenders(flags: argparse.Namespace, folder: pathlib.Path) -> list[Contender]:
+    """All that can take part, in the order of their rows."""
+    contenders = [*ours(flags, folder), *keras(flags, folder)]
+    return contenders + (pytorch(flags, folder) if flags.torch_python else [])
+
+
+def ours(flags: argparse.Namespace, folder: pathlib.Path) -> list[Contender]:
+    """The loop on a small picture's network, and bare steps of each peer's mathematics."""
+    torch, keras = (_command(flags, folder, "bare_step.py", peer) for peer in PEERS)
+    bare = [
+        Contender("bare step", torch, "bare step"),
+        Contender("bare step, oneDNN off", torch, "bare step", {"TF_ENABLE_ONEDNN_OPTS": "0"}),
+        Contender("bare step, allocator as it is", torch, "bare step", {"RESNET_TF_MALLOPT": "0"}),
+        Contender(_beside_keras(flags.network), keras, _beside_keras(flags.network)),
+    ]
+    if not flags.network.startswith("cifar_"):
+        return bare
+    steps = 20 if flags.quick else LOOP_STEPS
+    loop = (
+        sys.executable, "train.py", f"--recipe={flags.network.replace('cifar_', 'cifar10_')}",
+        f"--data_dir={folder / 'data'}", f"--model_dir={folder / 'run'}{{round}}",
+        f"--steps={steps}", "--save_every_steps=0", "--eval_every_steps=0",
         "--learning_rate=0.001",
-    ]  # fmt: skip
-    runs = iter(range(10**6))
-    contenders = {
-        "train.py": lambda: run([*train, f"--model_dir={folder / f'run{next(runs)}'}"]),
-        "bare step": lambda: run(bare),
-        "bare step, oneDNN off": lambda: run(bare, TF_ENABLE_ONEDNN_OPTS="0"),
-        "bare step, allocator as it is": lambda: run(bare, RESNET_TF_MALLOPT="0"),
-    }
-    for layout in ("channels_last", "contiguous") if torch_python else ():
-        command = [torch_python, str(CONTENDERS / "torch_step.py"), f"--start={start}"]
-        contenders[f"PyTorch eager, {layout}"] = lambda command=command, layout=layout: run(
-            [*command, f"--layout={layout}"]
-        )
+    )  # fmt: skip
+    return [Contender("train.py", loop, "bare step"), *bare]
+
+
+def _beside_keras(network: str) -> str:
+    variant = ", v1 with biases" if network == "resnet50" else ""
+    return f"bare step{variant}, no decay"
+
+
+def keras(flags: argparse.Namespace, folder: pathlib.Path) -> list[Contender]:
+    """`fit` as it comes and with our settings, one step a call and several."""
+    contenders = []
+    for settings, called in (("keras", "as it comes"), ("ours", "our oneDNN and allocator")):
+        for steps in (1, 2 if flags.quick else STEPS_A_CALL):
+            name = f"Keras fit, {called}" + (f", {steps} steps a call" if steps > 1 else "")
+            command = _command(flags, folder, "keras_step.py", "keras")
+            options = (f"--settings={settings}", f"--steps_a_call={steps}")
+            reference = _beside_keras(flags.network)
+            contenders.append(Contender(name, (*command, *options), reference))
     return contenders
 
 
+def pytorch(flags: argparse.Namespace, folder: pathlib.Path) -> list[Contender]:
+    """Eager and compiled, in both layouts, plain and with tcmalloc."""
+    script = _command(flags, folder, "torch_step.py", "torch")
+    command = (flags.torch_python, *script[1:])
+    cache = {"TORCHINDUCTOR_CACHE_DIR": str(folder / "inductor")}
+    libraries = {"": cache}
+    if flags.tcmalloc:
+        libraries[", tcmalloc"] = cache | {"LD_PRELOAD": flags.tcmalloc}
+    return [
+        Contender(f"PyTorch {mode}, {layout}{allocator}",
+                  (*command, f"--layout={layout}", *(["--compile"] if mode == "compiled" else [])),
+                  "bare step", environment)
+        for allocator, environment in libraries.items()
+        for mode in ("eager", "compiled")
+        for layout in ("contiguous", "channels_last")
+    ]  # fmt: skip
+
+
+def _command(flags, folder, script, peer) -> tuple[str, ...]:
+    return (
+        sys.executable, str(CONTENDERS / script), f"--network={flags.network}",
+        f"--peer={peer}", f"--start={folder / peer}.npz", *(["--quick"] if flags.quick else []),
+    )  # fmt: skip
+
+
+def select(contenders: list[Contender], only: list[str], skip: list[str]) -> list[Contender]:
+    """Those whose name holds a part of `only` and none of `skip`, and their references."""
+    chosen = [
+        contender for contender in contenders
+        if (not only or any(part in contender.name for part in only))
+        and not any(part in contender.name for part in skip)
+    ]  # fmt: skip
+    needed = {c.name for c in chosen} | {c.reference for c in chosen}
+    return [contender for contender in contenders if contender.name in needed]
+
+
 def write_random_pictures(output: pathlib.Path) -> None:
-    """2,560 random pictures in the size of CIFAR-10, as records."""
-    from resnet_tf import runtime
+    """2,560 random pictures in the size of CIFAR-10, as records.
 
-    runtime.configure()
-    import numpy as np
-    import tensorflow as tf
-
-    from resnet_tf.preparation import Listing, Picture, write_dataset
-
-    random = np.random.default_rng(0)
-
-    def pictures(number):
-        for i in range(number):
-            pixels = random.integers(0, 256, (32, 32, 3), np.uint8)
-            encoded = tf.io.encode_png(pixels).numpy()
-            yield Picture(lambda encoded=encoded: encoded, len(encoded), i % 10, f"{i}.png")
-
-    splits = {"train": list(pictures(2560)), "test": list(pictures(100))}
-    classes = [str(i) for i in range(10)]
-    write_dataset(output, Listing("random", "none", tuple(classes), splits))
+    In a process of its own: what this one holds in memory, its children would be counted as
+    having held.
+    """
+    run([sys.executable, str(CONTENDERS / "random_pictures.py"), f"--output={output}"])
 
 
-def check_mathematics(contenders: dict) -> None:
-    """The losses of 20 steps from the same weights must agree, or no speed is shown."""
-    ours = contenders["bare step"]()["losses"]
-    for name, contender in contenders.items():
-        if not name.startswith("PyTorch"):
-            continue
-        theirs = contender()["losses"]
-        apart = [abs(a - b) for a, b in zip(ours, theirs)]
-        print(f"losses, ours and {name}: step 0 apart {apart[0]:.1e}, 20 steps {max(apart):.1e}")
-        if apart[0] > 1e-4 or max(apart) > 2e-2:
-            sys.exit(f"{name} does not compute the same: {ours} {theirs}")
+def prepare(flags: argparse.Namespace, folder: pathlib.Path, chosen: list[Contender]) -> None:
+    """What the chosen contenders start from: pictures, and each peer's weights and batch."""
+    if any(contender.name == "train.py" for contender in chosen):
+        write_random_pictures(folder / "data")
+    for peer in PEERS:
+        if any(f"--peer={peer}" in contender.command for contender in chosen):
+            run([*_command(flags, folder, "bare_step.py", peer), "--write_start"])
 
 
-def gemm_probe() -> float:
-    """GFLOP/s of a fixed matrix product."""
-    import numpy as np
-
-    a = np.random.default_rng(0).random((1536, 1536), np.float32)
-    best = min(_timed(lambda: a @ a) for _ in range(5))
-    return 2 * 1536**3 / best / 1e9
-
-
-def _timed(function) -> float:
-    begin = time.perf_counter()
-    function()
-    return time.perf_counter() - begin
+def notes(flags: argparse.Namespace) -> list[str]:
+    """What is missing from the table, and why."""
+    if not flags.torch_python:
+        return ["PyTorch: not measured, no `--torch_python` was named."]
+    if not flags.tcmalloc:
+        return [f"PyTorch with tcmalloc: not measured, there is no `{TCMALLOC}`."]
+    return []
 
 
-def main(rounds: int, torch_python: str | None, drift: float, skip: list[str]) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        contenders = {
-            name: contender
-            for name, contender in make_contenders(pathlib.Path(folder), torch_python).items()
-            if not any(part in name for part in skip)
-        }
-        check_mathematics(contenders)
-        speeds: dict[str, list[float]] = {name: [] for name in contenders}
-        probes = []
-        for number in range(rounds):
-            before = gemm_probe()
-            order = list(contenders)[:: 1 if number % 2 == 0 else -1]
-            found = {name: contenders[name]()["images_per_second"] for name in order}
-            after = gemm_probe()
-            probes += [before, after]
-            kept = abs(after / before - 1) <= drift
-            shown = ", ".join(f"{name} {found[name]:.0f}" for name in contenders)
-            print(f"round {number + 1}: {shown} img/s; GEMM {before:.0f} to {after:.0f} GFLOP/s"
-                  f"{'' if kept else ' - thrown away'}", flush=True)  # fmt: skip
-            for name, speed in found.items() if kept else ():
-                speeds[name].append(speed)
-    show(speeds, probes)
+def tell(**event) -> None:
+    print(json.dumps(event), flush=True)
 
 
-def show(speeds: dict[str, list[float]], probes: list[float]) -> None:
-    """The table, as Markdown."""
-    from resnet_tf import runtime
+def main(flags: argparse.Namespace) -> None:
+    # So that neither library takes more threads than the other.
+    for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+        os.environ[name] = str(flags.threads)
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        chosen = select(make_contenders(flags, folder), flags.only, flags.skip)
+        prepare(flags, folder, chosen)
+        rounds = [run_round(number, chosen, tell) for number in range(flags.rounds)]
+    show(flags, chosen, rounds)
 
-    machine = runtime.describe()
-    print(f"\n{machine['cpu']}, {machine['cores']} cores, {platform.system()},"
-          f" TensorFlow {machine['tensorflow']}, Python {machine['python']},"
-          f" GEMM {min(probes):.0f}-{max(probes):.0f} GFLOP/s\n")  # fmt: skip
-    print("| contender | img/s, median | bare step ÷ it: median (min–max) |\n|---|---|---|")
-    for name, found in speeds.items():
-        if not found:
-            continue
-        ratios = [a / b for a, b in zip(speeds["bare step"], found)]
-        print(f"| {name} | {statistics.median(found):.0f} | {statistics.median(ratios):.2f}"
-              f" ({min(ratios):.2f}–{max(ratios):.2f}) |")  # fmt: skip
+
+def show(flags: argparse.Namespace, chosen: list[Contender], rounds: list[dict]) -> None:
+    """The table with all that belongs above and below it."""
+    figures = [found for each in rounds for found in each.values()]
+    probes = [probe for found in figures for probe in found["gemm_gflops"]]
+    versions = {k: v for found in figures for k, v in found.get("versions", {}).items()}
+    case = CASES[flags.network]
+    parts = [
+        f"`{flags.network}`, batch {case.batch} at {case.size}x{case.size}, {len(rounds)} rounds."
+        f" {machine.describe(versions, probes, flags.threads)}",
+        tables.make(chosen, rounds, flags.drift),
+        *(tables.share(name, case, peer, rounds, max(probes), flags.drift)
+          for name, peer in (("bare step", "torch"), (_beside_keras(flags.network), "keras"))
+          if name in rounds[0]),
+        *notes(flags),
+    ]  # fmt: skip
+    table = "\n\n".join(part for part in parts if part)
+    print(f"\n{table}", file=sys.stderr, flush=True)
+    if flags.write:
+        tables.write(README, f"train_step {flags.network}", table)
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """The flags, with what they leave open filled in."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--network", choices=CASES, default="cifar_resnet20")
+    parser.add_argument("--torch_python", help="a Python that has PyTorch")
+    parser.add_argument("--tcmalloc", help=f"libtcmalloc_minimal.so; by default {TCMALLOC}")
+    parser.add_argument("--threads", type=int, default=machine.cores(), help="of each contender")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--drift", type=float, default=0.05, help="of the probes, at most")
+    parser.add_argument("--only", nargs="*", default=[], help="parts of contenders' names")
+    parser.add_argument("--skip", nargs="*", default=[], help="parts of contenders' names")
+    parser.add_argument("--quick", action="store_true", help="one round, two steps")
+    parser.add_argument("--write", action="store_true", help="put the table into README.md")
+    parser.add_argument("--helpshort", action="help", help="the same as --help")
+    flags = parser.parse_args(arguments)
+    if flags.quick and flags.write:
+        parser.error("--quick measures nothing that is worth --write")
+    flags.rounds = 1 if flags.quick else flags.rounds
+    flags.tcmalloc = flags.tcmalloc or next(iter(sorted(glob.glob(TCMALLOC))), None)
+    return flags
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--torch_python", help="a Python that has PyTorch")
-    parser.add_argument("--drift", type=float, default=0.05)
-    parser.add_argument("--skip", nargs="*", default=[], help="parts of contenders' names")
-    main(**vars(parser.parse_args()))
+    main(parse())

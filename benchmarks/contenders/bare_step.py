@@ -1,69 +1,93 @@
 """Our network in a plain `tf.function` on a batch that lies in memory: no strategy, no loop.
 
-  python bare_step.py --start=FILE.npz [--write_start]
+  python bare_step.py --start=FILE.npz [--network=NAME] [--peer=torch|keras] [--write_start]
 
-Prints {"images_per_second": …, "losses": […]}: the losses of the first 20 steps, and the speed
-of the median step after them.
+With `--write_start` it writes the weights, images and labels that every contender starts from,
+and nothing else. Without it prints what `stepping.measure` has found, as JSON.
 """
 
+# ruff: noqa: E402
 import argparse
 import functools
-import json
 import pathlib
 import sys
 import time
 
+BEGIN = time.perf_counter()  # before the imports that it times
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
-from resnet_tf import models, runtime
+from resnet_tf import runtime  # isort: skip  prepares the process for TensorFlow
+import numpy as np
+import tensorflow as tf
+from cases import MEAN, STD, Case, arguments, case_of, ours
+from stepping import measure, report
 
-BATCH, SIZE, COMPARED, TIMED = 128, 32, 20, 40
-MEAN, STD = (125.3, 123.0, 113.9), (63.0, 62.1, 66.7)
+from resnet_tf import input, models
+from resnet_tf.layers import StatisticsTape, named_variables
+from resnet_tf.training.losses import cross_entropy
+from resnet_tf.training.optimizers import SGD
+
+runtime.configure()
+IMPORTED = time.perf_counter()
 
 
-def main(start: str, write_start: bool) -> None:
-    runtime.configure()
-    import numpy as np
-    import tensorflow as tf
+def write_start(model: tf.Module, case: Case, path: str) -> None:
+    """The model's variables by name, `images` and `labels`."""
+    random = np.random.default_rng(0)
+    arrays = {name: v.numpy() for name, v in named_variables(model).items()}
+    arrays["images"] = random.integers(0, 256, (case.batch, case.size, case.size, 3), np.uint8)
+    arrays["labels"] = random.integers(0, case.classes, case.batch)
+    np.savez(path, **arrays)
 
-    from resnet_tf import input
-    from resnet_tf.layers import StatisticsTape, named_variables
-    from resnet_tf.training.losses import cross_entropy
-    from resnet_tf.training.optimizers import SGD
 
-    model = models.create("cifar_resnet20")
+def make_step(model: tf.Module, optimizer: SGD, images: tf.Tensor, labels: tf.Tensor, rate: float):
+    """A function that makes one step and returns its loss."""
     variables = model.trainable_variables
-    optimizer = SGD(model, weight_decay=1e-4)
-    if write_start:
-        random = np.random.default_rng(0)
-        arrays = {name: v.numpy() for name, v in named_variables(model).items()}
-        arrays["images"] = random.integers(0, 256, (BATCH, SIZE, SIZE, 3), np.uint8)
-        arrays["labels"] = random.integers(0, 10, BATCH)
-        np.savez(start, **arrays)
-    arrays = np.load(start, allow_pickle=False)
-    images, labels = tf.constant(arrays["images"]), tf.constant(arrays["labels"])
     normalize = functools.partial(input.normalize, mean=MEAN, std=STD)
 
     @tf.function
     def step():
         with tf.GradientTape() as tape, StatisticsTape() as statistics:
             loss = tf.reduce_mean(cross_entropy(model(normalize(images), training=True), labels))
-        optimizer.apply(tape.gradient(loss, variables), variables, tf.constant(0.05))
-        for variable, target, rate in statistics.updates:
-            variable.assign_sub(rate * (variable - target))
+        optimizer.apply(tape.gradient(loss, variables), variables, tf.constant(rate))
+        for variable, target, speed in statistics.updates:
+            variable.assign_sub(speed * (variable - target))
         return loss
 
-    losses = [step().numpy().item() for _ in range(COMPARED)]
-    seconds = []
-    for _ in range(TIMED):
+    return step
+
+
+def main(flags: argparse.Namespace) -> None:
+    begin, case = time.perf_counter(), case_of(flags)
+    name, options, decay = ours(flags.network, flags.peer)
+    model = models.create(name, num_classes=case.classes, **options)
+    if flags.write_start:
+        write_start(model, case, flags.start)
+        report(start=flags.start)
+        return
+    arrays = np.load(flags.start, allow_pickle=False)
+    for key, variable in named_variables(model).items():
+        variable.assign(arrays[key])
+    images, labels = tf.constant(arrays["images"]), tf.constant(arrays["labels"])
+    optimizer = SGD(model, momentum=0.9, weight_decay=decay)
+    step = make_step(model, optimizer, images, labels, case.rate)
+    build = time.perf_counter() - begin
+
+    def advance(count):
         begin = time.perf_counter()
-        step().numpy()
-        seconds.append(time.perf_counter() - begin)
-    print(json.dumps({"images_per_second": BATCH / float(np.median(seconds)), "losses": losses}))
+        for _ in range(count):
+            loss = step()
+        return loss.numpy().item(), time.perf_counter() - begin
+
+    report(
+        import_s=IMPORTED - BEGIN,
+        build_s=build,
+        versions={"TensorFlow": tf.__version__},
+        **measure(advance, case),
+    )
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--start", required=True)
+    parser = arguments(__doc__.splitlines()[0])
     parser.add_argument("--write_start", action="store_true")
-    main(**vars(parser.parse_args()))
+    main(parser.parse_args())
