@@ -5,6 +5,8 @@ PY := $(VENV)/bin/python
 SETUP := $(VENV)/.installed
 # PyTorch and transformers, which only tests against them need.
 PEERS := .venv-peers
+# Two processes of tests where there are two cores; each grows to 4 GB.
+WORKERS := --numprocesses=logical --maxprocesses=2 --dist=worksteal
 
 .PHONY: train test test-slow test-peers lint bench clean
 
@@ -12,7 +14,7 @@ train: $(SETUP)
 	$(PY) train.py
 
 test: $(SETUP)
-	$(PY) -m pytest -m "not slow and not peers"
+	$(PY) -m pytest $(WORKERS) -m "not slow and not peers"
 
 test-slow: $(SETUP)
 	$(PY) -m pytest -m slow

@@ -4,9 +4,8 @@ import json
 import math
 import pathlib
 import re
-import subprocess
-import sys
 
+import forked
 import numpy as np
 import pytest
 
@@ -219,32 +218,7 @@ def test_summary_as_a_user_types_it(script, tmp_path):
     assert ends == {head.index("parameters") + len("parameters")}
 
 
-# --- mistakes, each in a process of its own that is forked once TensorFlow is loaded
-
-FORKING = """
-import json, os, runpy, sys
-import resnet_tf
-import tensorflow, numpy, safetensors
-from resnet_tf.evaluation import import_weights
-results = []
-for number, (tool, *arguments) in enumerate(json.load(sys.stdin)):
-    files = [f"{sys.argv[1]}/{number}.{name}" for name in ("stdout", "stderr")]
-    child = os.fork()
-    if not child:
-        for descriptor, file in enumerate(files, start=1):
-            os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT), descriptor)
-        sys.argv = [tool, *arguments]
-        code = "it did not end by itself"
-        try:
-            runpy.run_path(tool, run_name="__main__")
-        except SystemExit as end:
-            code = end.code or 0
-        sys.stdout.flush(), sys.stderr.flush()
-        os._exit(code)  # without the second that TensorFlow takes to go
-    _, status = os.waitpid(child, 0)
-    results.append([os.waitstatus_to_exitcode(status), *(open(file).read() for file in files)])
-json.dump(results, sys.stdout)
-"""
+# --- mistakes
 
 SMALL = "--model_options=width_multiplier=0.125"
 SUMMARY_MISTAKES = [
@@ -323,24 +297,10 @@ def outcomes(weights, tmp_path_factory):
     calls += [("tools/summary.py", "cifar_resnet20", flag) for flag, _, _ in SUMMARY_SIZES]
     calls += [("tools/import_weights.py", *arguments) for arguments, _, _ in IMPORT_MISTAKES]
     before = sorted(weights.iterdir())
-    process = subprocess.run(
-        [sys.executable, "-c", FORKING, str(tmp_path_factory.mktemp("outputs"))],
-        input=json.dumps(calls).replace("DIR", str(weights)),
-        cwd=ROOT, capture_output=True, text=True, timeout=600,
-    )  # fmt: skip
-    assert process.returncode == 0, process.stderr
+    told = [[text.replace("DIR", str(weights)) for text in call] for call in calls]
+    results = forked.run_all(told, tmp_path_factory.mktemp("outputs"))
     assert sorted(weights.iterdir()) == before  # a refused import leaves nothing
-    results = json.loads(process.stdout)
-    return {
-        call: (code, stdout, without_noise(stderr))
-        for call, (code, stdout, stderr) in zip(calls, results, strict=True)
-    }
-
-
-def without_noise(stderr):
-    """Without TensorFlow's words on a missing driver, which the scripts themselves hold back."""
-    lines = stderr.splitlines(keepends=True)
-    return "".join(line for line in lines if not line.startswith(("E0000", "WARNING: All log")))
+    return dict(zip(calls, results, strict=True))
 
 
 def one_line(outcome, code, message):

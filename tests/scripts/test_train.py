@@ -12,6 +12,7 @@ import subprocess
 import sys
 import termios
 
+import forked
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -270,13 +271,25 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize("flags, code, message", BAD, ids=lambda value: str(value)[:40])
-def test_a_mistake_is_one_line_and_leaves_nothing(script, tmp_path, flags, code, message):
-    process = script("train.py", f"--model_dir={tmp_path}/run", *flags)
-    assert process.returncode == code
-    assert process.stderr.startswith(f"ERROR {code}: ") and message in process.stderr
-    assert process.stderr.count("\n") == 1 and process.stderr.count(" | ") == 2
-    assert process.stdout == "" and not list(tmp_path.iterdir())
+@pytest.fixture(scope="module")
+def mistakes(tmp_path_factory):
+    """For each command of the list the directory in which it was to train, and what it came to."""
+    places = [tmp_path_factory.mktemp("mistake") for _ in BAD]
+    calls = [
+        ("train.py", f"--model_dir={place}/run", *flags)
+        for place, (flags, _, _) in zip(places, BAD)
+    ]
+    return list(zip(places, forked.run_all(calls, tmp_path_factory.mktemp("outputs"))))
+
+
+@pytest.mark.parametrize("number", range(len(BAD)), ids=lambda i: str(BAD[i][0])[:40])
+def test_a_mistake_is_one_line_and_leaves_nothing(mistakes, number):
+    _, code, message = BAD[number]
+    place, (found, stdout, stderr) = mistakes[number]
+    assert found == code
+    assert stderr.startswith(f"ERROR {code}: ") and message in stderr
+    assert stderr.count("\n") == 1 and stderr.count(" | ") == 2
+    assert stdout == "" and not list(place.iterdir())
 
 
 def test_a_model_directory_that_is_a_file_is_refused(script, tmp_path):
@@ -387,7 +400,7 @@ def test_eval_of_one_commit_and_another_split(finished, script, tmp_path):
     assert (event["step"], event["split"], event["examples"]) == (8, "train", 1437)
 
 
-@pytest.mark.parametrize("flags, code, message", [
+EVAL_BAD = [
     ([], 64, "no checkpoint is given"),
     (["--checkpoint=RUN", "--batch_size=0"], 64, "batch_size must be 1 or more, got 0"),
     (["--checkpoint=/nonexistent"], 66, "it is no directory that exists | /nonexistent"),
@@ -397,22 +410,33 @@ def test_eval_of_one_commit_and_another_split(finished, script, tmp_path):
     (["--checkpoint=RUN", "--split=val"], 64, "no split is called 'val'"),
     (["--checkpoint=BAD"], 78, "none of the 3 commits can be used"),
     (["--checkpoint=BAD/checkpoints/step_000000012"], 78, "the commit cannot be used"),
-])  # fmt: skip
-def test_eval_refuses(finished, script, tmp_path, flags, code, message):
-    other = copy(ROOT / "data/digits", tmp_path / "other")
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def eval_mistakes(finished, tmp_path_factory):
+    """What each command of the list came to."""
+    other = copy(ROOT / "data/digits", tmp_path_factory.mktemp("data") / "other")
     manifest = json.loads((other / "dataset.json").read_text())
     manifest["classes"].pop()
     (other / "dataset.json").write_text(json.dumps(manifest))
-    bad = copy(finished[0], tmp_path / "bad")
+    bad = copy(finished[0], tmp_path_factory.mktemp("runs") / "bad")
     for path in bad.glob("checkpoints/*/variables.index"):
         path.unlink()
     places = {"RUN": finished[0], "OTHER": other, "BAD": bad}
+    calls = [["eval.py", *flags] for flags, _, _ in EVAL_BAD]
     for name, path in places.items():
-        flags = [flag.replace(name, str(path)) for flag in flags]
-    process = script("eval.py", *flags)
-    assert process.returncode == code
-    assert process.stderr.startswith(f"ERROR {code}: ") and message in process.stderr
-    assert process.stdout == "" and "Traceback" not in process.stderr
+        calls = [[text.replace(name, str(path)) for text in call] for call in calls]
+    return forked.run_all(calls, tmp_path_factory.mktemp("outputs"))
+
+
+@pytest.mark.parametrize("number", range(len(EVAL_BAD)), ids=lambda i: str(EVAL_BAD[i][0])[:40])
+def test_eval_refuses(eval_mistakes, number):
+    _, code, message = EVAL_BAD[number]
+    found, stdout, stderr = eval_mistakes[number]
+    assert found == code
+    assert stderr.startswith(f"ERROR {code}: ") and message in stderr
+    assert stdout == "" and "Traceback" not in stderr
 
 
 def test_eval_decodes_other_data_to_the_channels_of_the_network(finished, script, tmp_path):
