@@ -17,6 +17,9 @@ _CHECKPOINT = flags.DEFINE_string("checkpoint", None, "model directory, or one c
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "default: the data that it was trained on")
 _SPLIT = flags.DEFINE_string("split", None, "default: the split that training evaluated on")
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 100, "examples a step, over all devices")
+_WEIGHTS = flags.DEFINE_enum(
+    "weights", "auto", ["auto", "raw", "average"], "of the commit; auto: the average if it has one"
+)
 _DEVICES = flags.DEFINE_string("devices", "auto", "auto, cpu, cpu:N, gpu:all or gpu:0,1")
 
 
@@ -45,6 +48,7 @@ def main(_):
         data_dir=_DATA_DIR.value,
         split=_SPLIT.value,
         batch_size=_BATCH_SIZE.value,
+        weights=_WEIGHTS.value,
     )
     journal.emit({"event": "eval", **event})
 

@@ -59,8 +59,9 @@ def _refuse_schedule(config: "Config") -> None:
             raise bad_flag("factors", "must be finite and 0 or more", factor)
     if not 0 < config.peak < 1:
         raise bad_flag("peak", "must be above 0 and below 1", config.peak)
-    if config.schedule == "polynomial" and config.power == 0:
-        raise bad_flag("power", "must be above 0", config.power)
+    for name, schedule in (("power", "polynomial"), ("decay_factor", "exponential")):
+        if config.schedule == schedule and getattr(config, name) == 0:
+            raise bad_flag(name, "must be above 0", 0)
     for name in ("warmup", "decay_every", "boundaries", "resolution_boundaries"):
         value = getattr(config, name)
         for text in (value,) if isinstance(value, str) else value:

@@ -24,25 +24,33 @@ class SavedModel:
 
     Attributes:
       model: images to logits.
+      weights: "raw" or "average", which of the commit's it has.
       pictures: how they are cut and resized.
       preprocess: pixels uint8 `[N, height, width, channels]` to the network's input.
       classes: names by label; None where imported weights came without names.
     """
 
     model: models.Classifier
+    weights: str
     pictures: Preprocessing
     preprocess: Callable[[tf.Tensor], tf.Tensor]
     classes: tuple[str, ...] | None
 
 
-def load(commit: Commit) -> SavedModel:
+def load(commit: Commit, weights: str = "auto") -> SavedModel:
     """Builds the network that a commit describes and restores its weights.
 
     To be called in the scope of the strategy that will run it.
 
+    Args:
+      commit: of a run, or imported weights.
+      weights: "raw", those of the last step; "average", their moving average; or "auto", the
+        average where the commit has one.
+
     Raises:
-      UserError: 78 where variables and commit disagree.
+      UserError: 78 where variables and commit disagree, or there is no average.
     """
+    weights = _refuse_missing(commit, weights)
     architecture, classes = commit.manifest["architecture"], commit.manifest["classes"]
     pictures = Preprocessing.from_json(commit.manifest["preprocessing"])
     try:
@@ -60,14 +68,29 @@ def load(commit: Commit) -> SavedModel:
             commit.path,
             f"evaluate it with resnet_tf {made_by}, which made it",
         ) from error
-    variables = {f"model/{name}": v for name, v in named_variables(model).items()}
-    checkpoint.restore(commit, variables, prefix="model/")
+    prefix = "average/" if weights == "average" else "model/"
+    variables = {prefix + name: v for name, v in named_variables(model).items()}
+    checkpoint.restore(commit, variables, prefix=prefix)
     return SavedModel(
         model=model,
+        weights=weights,
         pictures=pictures,
         preprocess=functools.partial(input.normalize, mean=pictures.mean, std=pictures.std),
         classes=None if classes is None else tuple(classes),
     )
+
+
+def _refuse_missing(commit: Commit, weights: str) -> str:
+    """ "raw" or "average", as asked for and there."""
+    averaged = any(name.startswith("average/") for name in checkpoint.shapes_of(commit))
+    if weights == "average" and not averaged:
+        raise UserError(
+            errors.MISMATCH,
+            "the commit has no average of the weights",
+            commit.path,
+            "give --weights=raw; --ema=0.999 keeps one in training",
+        )
+    return "average" if averaged and weights != "raw" else "raw"
 
 
 def evaluate_checkpoint(
@@ -77,6 +100,7 @@ def evaluate_checkpoint(
     data_dir: str | None = None,
     split: str | None = None,
     batch_size: int = 100,
+    weights: str = "auto",
 ) -> dict:
     """Evaluates a commit on every record of a split; needs nothing but the commit and data.
 
@@ -86,9 +110,10 @@ def evaluate_checkpoint(
       data_dir, split: by default those of the training run. Imported weights have none;
         their split is then the data set's test or validation split.
       batch_size: over all devices.
+      weights: as of `load`.
 
     Returns:
-      checkpoint, step and split, and the counts of `make_evaluation`.
+      checkpoint, step, weights and split, and the counts of `make_evaluation`.
 
     Raises:
       UserError: 64 where imported weights are given no data, 66 where there is no commit or
@@ -99,7 +124,7 @@ def evaluate_checkpoint(
     _refuse_other_classes(commit, manifest)
     strategy = make_strategy(devices)
     with strategy.scope():
-        saved = load(commit)
+        saved = load(commit, weights)
     reader = input.choose_reader(manifest, split, saved.pictures)
     evaluate = make_evaluation(strategy, saved.model, saved.preprocess)
     console = Console(-(-reader.records // min(batch_size, reader.records)), unit="batch")
@@ -107,7 +132,13 @@ def evaluate_checkpoint(
         result = evaluate(reader, batch_size, lambda done, of: console.advance_to(done))
     finally:
         console.close()
-    return {"checkpoint": str(commit.path), "step": commit.step, "split": split, **result}
+    return {
+        "checkpoint": str(commit.path),
+        "step": commit.step,
+        "weights": saved.weights,
+        "split": split,
+        **result,
+    }
 
 
 def _data_for(

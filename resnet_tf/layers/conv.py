@@ -64,10 +64,11 @@ class Conv2D(tf.Module):
                 f" and {channels_out}"
             )
         self.stride, self.dilation = stride, dilation
-        # Of a 1x1 that strides over fewer channels, oneDNN's gradient for AVX2 is wrong.
-        self._skips_first = sizes == (1, 1) and stride > 1 and channels_in < _ONEDNN_BLOCK
         window = tuple(dilation * (size - 1) + 1 for size in sizes)
         self._padding = conv_padding(padding, window, stride)
+        # Of a 1x1 that strides over fewer channels, oneDNN's gradient for AVX2 is wrong.
+        bare = sizes == (1, 1) and isinstance(self._padding, str)
+        self._skips_first = bare and stride > 1 and channels_in < _ONEDNN_BLOCK
         self.kernel = tf.Variable(
             init((*sizes, channels_in // groups, channels_out)), name="kernel"
         )
