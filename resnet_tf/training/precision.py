@@ -39,6 +39,7 @@ class FixedScale(tf.Module):
 
     def update(self, finite: tf.Tensor, overflowed: tf.Tensor) -> None:
         """To be called once a step, on every replica with the same flags."""
+        del finite, overflowed  # and so a body, which AutoGraph needs
 
 
 class DynamicScale(tf.Module):
