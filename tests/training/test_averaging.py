@@ -223,3 +223,18 @@ def test_networks_with_different_variables_are_refused():
     other.extra = tf.Variable(1.0)
     with pytest.raises(ValueError, match=r"model and twin differ in extra$"):
         Average(Model(), other, 0.9)
+
+
+def test_an_update_can_be_compiled():
+    model = Model()
+    average = Average(model, Model(), decay=0.99)
+    model.put(10.0)
+
+    @tf.function(jit_compile=True)
+    def update(finite):
+        tf.cond(finite, average.update, lambda: None)
+
+    update(tf.constant(False))
+    assert averages(average) == every(0.0) and average.updates.numpy() == 0
+    update(tf.constant(True))
+    assert averages(average) == every(9.0, rel=1e-6) and average.updates.numpy() == 1
