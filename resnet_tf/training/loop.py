@@ -104,9 +104,10 @@ def _train(run: Run, resumed: Commit | None, journal: Journal, profiler: Profile
     bad_batches.tell(run, 0, step, journal, console)  # those found when the data was read
     iterator = iter(run.feed.batches(step))
     try:
-        _profile(profiler, step, console)
         while step < run.total_steps:
             count = _steps_until_next_event(run, step, profiler)
+            if profiler:
+                profiler.begin_at(step)
             meter.start_call()
             try:
                 health = {k: v.numpy() for k, v in run.train(iterator, tf.constant(count)).items()}
@@ -124,6 +125,8 @@ def _train(run: Run, resumed: Commit | None, journal: Journal, profiler: Profile
                     iterator = iter(run.feed.batches(step))
                     continue
             console.advance_to(step)
+            if profiler and (profile := profiler.end_at(step)):
+                console.say(profiles.table(profile))
             if _due(step, config.log_every_steps, run.total_steps):
                 _log(meter, step, run, journal, console)
             if _due(step, config.save_every_steps, run.total_steps):
@@ -132,18 +135,12 @@ def _train(run: Run, resumed: Commit | None, journal: Journal, profiler: Profile
                 evaluated = step, _evaluate(run, step, journal, console)
             if step in run.feed.resizes:
                 iterator = iter(run.feed.batches(step))
-            _profile(profiler, step, console)
             # Signals and --max_runtime are looked at here.
         if evaluated[0] != step:
             evaluated = step, _evaluate(run, step, journal, console)
     finally:
         console.close()
     return _report(run, saved, evaluated[1], meter, journal)
-
-
-def _profile(profiler: Profiler | None, step: int, console: Console) -> None:
-    if profiler and (profile := profiler.at(step)):
-        console.say(profiles.table(profile))
 
 
 def _steps_until_next_event(run: Run, step: int, profiler: Profiler | None = None) -> int:

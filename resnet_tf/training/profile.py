@@ -36,7 +36,7 @@ class Profile:
 
 
 class Profiler:
-    """Records the steps after `first` up to `last`, once. The loop calls `at` between its calls.
+    """Records the steps after `first` up to `last`, once.
 
     A run that is resumed between the two records what is left. What the profiler cannot do is
     said in one line, and the run goes on: a profile is never worth a run.
@@ -63,14 +63,17 @@ class Profiler:
         """The next step after `step` at which a call has to end, if there is one."""
         return next((stop for stop in (self._first, self._last) if stop > step), None)
 
-    def at(self, step: int) -> Profile | None:
-        """Begins or ends recording where `step` says so; the profile, when it has ended."""
-        if self._since is None:
-            if not self._tried and self._first <= step < self._last:
-                self._tried = True
-                self._attempt(self._start, step)
+    def begin_at(self, step: int) -> None:
+        """Begins recording where `step` says so; to be called just before a call of the loop."""
+        if not self._tried and self._first <= step < self._last:
+            self._tried = True
+            self._attempt(self._start, step)
+
+    def end_at(self, step: int) -> Profile | None:
+        """Ends recording where `step` says so, and gives the profile; just after a call."""
+        if self._since is None or step < self._last:
             return None
-        return self._attempt(self._stop, step) if step >= self._last else None
+        return self._attempt(self._stop, step)
 
     def close(self) -> None:
         """Stops recording that has not come to its end, and keeps nothing of it."""

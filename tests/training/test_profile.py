@@ -35,11 +35,12 @@ def recorded(tmp_path_factory):
     run(1)
     profiler = Profiler(tmp_path_factory.mktemp("run") / "profile", 10, 20)
     begin = time.perf_counter()
-    assert profiler.at(10) is None
+    profiler.begin_at(10)
     run(4)
-    assert profiler.at(14) is None
+    assert profiler.end_at(14) is None
+    profiler.begin_at(14)
     run(6)
-    return profiler.at(20), time.perf_counter() - begin
+    return profiler.end_at(20), time.perf_counter() - begin
 
 
 def of_kind(profile, kind):
@@ -202,26 +203,31 @@ def test_calls_end_where_recording_begins_and_ends(step, stop):
 
 def test_recording_is_made_once(tmp_path):
     profiler = Profiler(tmp_path, 1, 2)
-    assert profiler.at(0) is None and not any(tmp_path.iterdir())
-    assert profiler.at(1) is None
-    assert isinstance(profiler.at(2), Profile)
-    assert [profiler.at(step) for step in (1, 2, 3)] == [None, None, None]
+    profiler.begin_at(0)
+    assert profiler.end_at(1) is None and not any(tmp_path.iterdir())
+    profiler.begin_at(1)
+    assert isinstance(profiler.end_at(2), Profile)
+    for step in (1, 2, 3):
+        profiler.begin_at(step)
+        assert profiler.end_at(step) is None
     profiler.close()
     assert len(list(tmp_path.glob("plugins/profile/*"))) == 1
 
 
 def test_a_run_resumed_between_records_what_is_left(tmp_path):
     profiler = Profiler(tmp_path, 10, 20)
-    profiler.at(16)
+    profiler.begin_at(16)
     run(4)
-    profile = profiler.at(20)
+    profile = profiler.end_at(20)
     assert (profile.first, profile.last) == (16, 20)
     assert of_kind(profile, "MatMul").calls == 3
 
 
 def test_a_run_resumed_behind_records_nothing(tmp_path):
     profiler = Profiler(tmp_path / "profile", 10, 20)
-    assert profiler.at(20) is None and profiler.at(30) is None
+    for step in (20, 30):
+        profiler.begin_at(step)
+        assert profiler.end_at(step) is None
     profiler.close()
     assert not (tmp_path / "profile").exists()
 
@@ -229,13 +235,13 @@ def test_a_run_resumed_behind_records_nothing(tmp_path):
 def test_a_run_that_ends_before_keeps_nothing_and_frees_the_profiler(tmp_path):
     said = []
     aborted = Profiler(tmp_path / "aborted", 1, 9, said.append)
-    aborted.at(1)
+    aborted.begin_at(1)
     aborted.close()
     aborted.close()
     assert not any((tmp_path / "aborted").iterdir())
     following = Profiler(tmp_path / "following", 1, 2, said.append)
-    following.at(1)
-    assert following.at(2) and said == []
+    following.begin_at(1)
+    assert following.end_at(2) and said == []
 
 
 # What the profiler cannot do.
@@ -244,7 +250,9 @@ def test_a_run_that_ends_before_keeps_nothing_and_frees_the_profiler(tmp_path):
 def test_a_directory_that_cannot_be_made_is_said_once_and_the_run_goes_on(tmp_path, capsys):
     (tmp_path / "file").write_text("in the way")
     profiler = Profiler(tmp_path / "file" / "profile", 10, 20)
-    assert [profiler.at(step) for step in (10, 15, 20, 25)] == [None] * 4
+    for step in (10, 15, 20, 25):
+        profiler.begin_at(step)
+        assert profiler.end_at(step) is None
     profiler.close()
     captured = capsys.readouterr()
     [line] = captured.err.splitlines()
@@ -255,8 +263,8 @@ def test_a_directory_that_cannot_be_made_is_said_once_and_the_run_goes_on(tmp_pa
 def test_a_profiler_that_runs_already_is_said(tmp_path):
     said = []
     first, second = (Profiler(tmp_path / name, 1, 2, said.append) for name in "ab")
-    first.at(1)
-    second.at(1)
+    first.begin_at(1)
+    second.begin_at(1)
     assert said == ["no profile of steps 1 to 2: Another profiler is running."]
     assert second.at(2) is None and first.at(2) is not None
 
