@@ -266,16 +266,16 @@ def test_a_profiler_that_runs_already_is_said(tmp_path):
     first.begin_at(1)
     second.begin_at(1)
     assert said == ["no profile of steps 1 to 2: Another profiler is running."]
-    assert second.at(2) is None and first.at(2) is not None
+    assert second.end_at(2) is None and first.end_at(2) is not None
 
 
 def test_a_directory_lost_meanwhile_is_said(tmp_path):
     said = []
     profiler = Profiler(tmp_path / "profile", 1, 2, said.append)
-    profiler.at(1)
+    profiler.begin_at(1)
     (tmp_path / "profile").rmdir()
     (tmp_path / "profile").write_text("in the way")
-    assert profiler.at(2) is None and profiler.at(3) is None
+    assert profiler.end_at(2) is None and profiler.end_at(3) is None
     [line] = said
     assert "not a directory" in line
 
@@ -283,7 +283,7 @@ def test_a_directory_lost_meanwhile_is_said(tmp_path):
 def test_a_profiler_stopped_by_others_is_said(tmp_path):
     said = []
     profiler = Profiler(tmp_path, 1, 9, said.append)
-    profiler.at(1)
+    profiler.begin_at(1)
     tf.profiler.experimental.stop(save=False)
     profiler.close()
     assert said == [
