@@ -7,13 +7,14 @@ import difflib
 
 from resnet_tf import errors
 from resnet_tf.errors import UserError
-from resnet_tf.recipes import cifar10, imagenet, small
+from resnet_tf.recipes import cifar10, fast, imagenet, small
 from resnet_tf.recipes.recipe import Recipe
 
 __all__ = ["Recipe", "get", "names"]
 
 _RECIPES = {
-    recipe.config.recipe: recipe for recipe in (*small.RECIPES, *cifar10.RECIPES, *imagenet.RECIPES)
+    recipe.config.recipe: recipe
+    for recipe in (*small.RECIPES, *cifar10.RECIPES, *imagenet.RECIPES, *fast.RECIPES)
 }
 
 
