@@ -32,9 +32,16 @@ IMPORTED = time.perf_counter()
 
 
 def write_start(model: tf.Module, case: Case, path: str) -> None:
-    """The model's variables by name, `images` and `labels`."""
+    """The model's variables by name, `images` and `labels`.
+
+    The last batch norm of a bottleneck starts at scale 0.25: at 1, rounding in one of ResNet-50's
+    16 grows so much in the next that losses of right programs part by 0.1 in five steps.
+    """
     random = np.random.default_rng(0)
     arrays = {name: v.numpy() for name, v in named_variables(model).items()}
+    for name in arrays:
+        if name.endswith("norm3/scale"):
+            arrays[name] = np.full_like(arrays[name], 0.25)
     arrays["images"] = random.integers(0, 256, (case.batch, case.size, case.size, 3), np.uint8)
     arrays["labels"] = random.integers(0, case.classes, case.batch)
     np.savez(path, **arrays)
