@@ -8,6 +8,7 @@ import tensorflow as tf
 from resnet_tf import errors, reporting
 from resnet_tf.errors import UserError
 from resnet_tf.reporting import journal
+from resnet_tf.reporting.console import clock
 
 
 class Findings:
@@ -47,9 +48,7 @@ class Findings:
                 "--batch_size",
                 "give a smaller one, and --accumulate to have as many examples a step",
             )
-        self._say(
-            "error", name, " | ".join(map(str, (problem.what, problem.where, problem.remedy)))
-        )
+        self._say("error", name, f"{problem.what} | {problem.where} | {problem.remedy}")
         self.problems.append(problem)
         return None
 
@@ -74,10 +73,15 @@ class Findings:
         reporting.say(f"{status:<8} {name:<10} {errors.plain(text)}")
 
 
+def duration(seconds: float) -> str:
+    """A time for people, such as 0.49 s or 1:40."""
+    return clock(seconds) if seconds >= 60 else f"{seconds:.2g} s"
+
+
 def size(count: float) -> str:
     """A number of bytes for people, such as 1.4 GiB."""
-    for unit in ("bytes", "KiB", "MiB"):
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
         if count < 1024:
-            return f"{count:.3g} {unit}"
+            return f"{count:.4g} {unit}"
         count /= 1024
-    return f"{count:.3g} GiB"
+    return f"{count:.4g} TiB"

@@ -14,9 +14,8 @@ import tensorflow as tf
 
 from resnet_tf import checkpoint, errors
 from resnet_tf.errors import UserError
-from resnet_tf.reporting.console import clock
 from resnet_tf.training import trial
-from resnet_tf.training.findings import Findings, size
+from resnet_tf.training.findings import Findings, duration, size
 from resnet_tf.training.run import Run
 
 _MOST_STEPS, _MOST_SECONDS = 20, 8.0
@@ -86,6 +85,7 @@ def commit(found: Findings, run: Run, directory: pathlib.Path, times: Times) -> 
         commit_bytes=bytes_,
         save_seconds=round(times.save, 4),
     )
+    # Those that are there have their place already.
     there = min(len(checkpoint.commits(run.commits)), config.keep)
     needed, free = (config.keep + 1 - there) * bytes_, shutil.disk_usage(directory).free
     if free < needed:
@@ -107,7 +107,7 @@ def evaluation(found: Findings, run: Run, times: Times) -> None:
     times.evaluation = seconds * whole / some
     found.ok(
         "evaluation",
-        f"{some} of {whole:,} records in {seconds:.3g} s, so about {clock(times.evaluation)}"
+        f"{some} of {whole:,} records in {seconds:.3g} s, so about {duration(times.evaluation)}"
         f" for all",
         eval_seconds=round(times.evaluation, 4),
     )
@@ -141,14 +141,14 @@ def time(found: Findings, run: Run, step: int, times: Times) -> None:
     an_epoch = found.numbers["steps_an_epoch"] * (seconds / left if left else times.step)
     found.ok(
         "time",
-        f"about {clock(an_epoch)} an epoch and {clock(seconds)} for the {left:,} steps,"
-        f" {clock(evaluating)} of it for evaluation and {clock(saving)} for saving",
+        f"about {duration(an_epoch)} an epoch and {duration(seconds)} for the {left:,} steps,"
+        f" {duration(evaluating)} of it for evaluation and {duration(saving)} for saving",
         epoch_seconds=round(an_epoch, 2),
         seconds=round(seconds, 2),
     )
     unsaved = min(config.save_every_steps or left, left) * times.step
     if unsaved > _LONG_WITHOUT_COMMIT:
-        text = f"it goes {clock(unsaved)} without a commit: give --save_every_steps"
+        text = f"it goes {duration(unsaved)} without a commit: give --save_every_steps"
         found.warn("time", text)
 
 
