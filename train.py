@@ -6,9 +6,11 @@ run again goes on where it stopped.
   python train.py                                  handwritten digits, under a minute
   python train.py --recipe=cifar10_resnet20 --data_dir=data/cifar10
   python train.py --recipe=digits --print_config   what would be run, as JSON
+  python train.py --recipe=digits --dry_run        whether it can be run, and how long it takes
 """
 
 import json
+import math
 import pathlib
 
 from absl import flags
@@ -16,16 +18,28 @@ from absl import flags
 from resnet_tf import recipes, runtime, scripts
 from resnet_tf.errors import bad_flag
 
-_FIND_LR = flags.DEFINE_bool("find_lr", False, "try rates from low to high, draw the losses, exit")
-_DRY_RUN = flags.DEFINE_bool("dry_run", False, "check everything a long run needs, and exit")
+# Where --helpfull lists what is not common enough for --helpshort.
+_RARE = "resnet_tf.training"
+
+_DRY_RUN = flags.DEFINE_bool(
+    "dry_run", False, "check all that a long run needs, and how long it will take; changes nothing"
+)
+_FIND_LR = flags.DEFINE_bool(
+    "find_lr", False, "raise the rate step by step, and draw the losses into model_dir"
+)
+_LOW = flags.DEFINE_float("find_lr_low", 1e-6, "find_lr: the first rate", module_name=_RARE)
+_HIGH = flags.DEFINE_float("find_lr_high", 10.0, "find_lr: the last rate", module_name=_RARE)
+_STEPS = flags.DEFINE_integer(
+    "find_lr_steps", 200, "find_lr: steps from one to the other", module_name=_RARE
+)
 _PROFILE_STEPS = flags.DEFINE_list(
     "profile_steps", None, "profile from,to: the steps after the first number, up to the second"
 )
 _PRINT_CONFIG = flags.DEFINE_bool("print_config", False, "print the resolved Config and exit")
 
 _COMMON = """
-    recipe model data_dir model_dir steps epochs batch_size seed learning_rate devices
-    save_every_steps eval_every_steps log_every_steps
+    recipe model data_dir model_dir init_from steps epochs batch_size seed learning_rate devices
+    precision save_every_steps eval_every_steps log_every_steps overfit_batches
 """
 scripts.define_config_flags(common=_COMMON.split())
 
@@ -36,6 +50,8 @@ def main(_):
     if _PRINT_CONFIG.value:
         print(json.dumps(config.to_json()))
         return
+    _refuse_two_tasks()
+    profiled, ramp = _profiled(), _ramp()
     from resnet_tf.distribution import DeviceRequest
 
     request = DeviceRequest.parse(config.devices)
@@ -47,19 +63,25 @@ def main(_):
     elif _FIND_LR.value:
         from resnet_tf.training import find_rate
 
-        find_rate.find(config)
+        find_rate.find(config, *ramp)
     else:
         from resnet_tf.training import loop
+        from resnet_tf.training.profile import Profiler
 
-        loop.train(config, _profiler(config))
+        directory = pathlib.Path(config.model_dir) / "profile"
+        loop.train(config, Profiler(directory, *profiled) if profiled else None)
 
 
-def _profiler(config):
-    """Of the steps that --profile_steps names; None where it names none."""
+def _refuse_two_tasks() -> None:
+    given = [flag.name for flag in (_DRY_RUN, _FIND_LR, _PROFILE_STEPS) if flag.value]
+    if len(given) > 1:
+        raise bad_flag(given[0], f"and {given[1]} exclude each other")
+
+
+def _profiled() -> tuple[int, int] | None:
+    """The steps that --profile_steps names; None where it names none."""
     if not _PROFILE_STEPS.value:
         return None
-    from resnet_tf.training.profile import Profiler
-
     steps = scripts.numbers_from("profile_steps", _PROFILE_STEPS.value)
     if (
         len(steps) != 2
@@ -67,7 +89,22 @@ def _profiler(config):
         or not 0 <= steps[0] < steps[1]
     ):
         raise bad_flag("profile_steps", "must be two whole numbers that rise", steps)
-    return Profiler(pathlib.Path(config.model_dir) / "profile", int(steps[0]), int(steps[1]))
+    return int(steps[0]), int(steps[1])
+
+
+def _ramp() -> tuple[float, float, int] | None:
+    """Lowest and highest rate of --find_lr and the steps between; None without it."""
+    if not _FIND_LR.value:
+        return None
+    scripts.refuse_without_matplotlib("curve", "--find_lr")
+    low, high, steps = _LOW.value, _HIGH.value, _STEPS.value
+    if not 0 < low < math.inf:
+        raise bad_flag("find_lr_low", "must be above 0 and finite", low)
+    if not low < high < math.inf:
+        raise bad_flag("find_lr_high", f"must be above find_lr_low {low:g} and finite", high)
+    if not 20 <= steps <= 10_000:
+        raise bad_flag("find_lr_steps", "must be from 20 to 10000", steps)
+    return low, high, steps
 
 
 if __name__ == "__main__":

@@ -37,6 +37,8 @@ def test_command_of_the_recipe(name):
     directory = recipes.get(name).config.data_dir
     assert directory.startswith("data/")
     expected = f"python train.py --recipe={name} --data_dir={directory}"
+    if name == "imagenet20_ex6_net":
+        expected += " --init_from=runs/ex6_net"
     assert recipes.get(name).command == expected
 
 
@@ -159,7 +161,7 @@ def test_imagenet20_of_ex6_net():
     assert (config.crop_scale, config.antialias) == ((), False)
     assert config.brightness * 255 == 32 and config.saturation == 0.5
     assert (config.contrast, config.hue, config.policy) == (0, 0, "")
-    assert "checkpoint" in recipe.departures
+    assert "only where --init_from names one" in recipe.departures
 
 
 def test_flowers20_of_plain_resnet100():

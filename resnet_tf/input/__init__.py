@@ -6,7 +6,7 @@ from resnet_tf.input.manifest import Manifest
 from resnet_tf.input.memory import ArrayReader, MemoryReader
 from resnet_tf.input.order import Order
 from resnet_tf.input.pipeline import evaluation_batches, normalize, training_batches
-from resnet_tf.input.readers import Reader
+from resnet_tf.input.readers import Reader, first
 from resnet_tf.input.readers import choose as choose_reader
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "Reader",
     "choose_reader",
     "evaluation_batches",
+    "first",
     "normalize",
     "training_batches",
 ]

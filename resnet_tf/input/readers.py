@@ -1,5 +1,6 @@
 """Which reader a split is read with."""
 
+import copy
 import os
 
 from resnet_tf import errors
@@ -77,6 +78,13 @@ def choose(
             raise bad_flag("reader", "windowed needs an order with windows: give --shuffle_window")
         return WindowedReader(manifest, split, pictures)
     return IndexedReader(manifest, split, pictures)
+
+
+def first(reader: Reader, records: int) -> Reader:
+    """A reader of the first `records` of another, or of all where it has no more."""
+    part = copy.copy(reader)
+    part.records = min(records, reader.records)
+    return part
 
 
 def on_network(directory: str | os.PathLike) -> bool:

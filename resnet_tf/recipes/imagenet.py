@@ -54,7 +54,11 @@ def _ninety_epochs(network: str) -> Recipe:
 
 
 def _ex6_net() -> Recipe:
-    """20 classes of ImageNet in [-1, 1], 299x299; evaluation on the central 87.5 %."""
+    """20 classes of ImageNet in [-1, 1], 299x299; evaluation on the central 87.5 %.
+
+    Its source goes on from a checkpoint of the network: tools/import_weights.py makes a directory
+    for --init_from of one. Without it the weights are new.
+    """
     config = Config(
         recipe="imagenet20_ex6_net",
         model="ex6_net",
@@ -81,7 +85,9 @@ def _ex6_net() -> Recipe:
         config,
         paper="stem: Szegedy et al. 2016, arXiv 1602.07261; network and training: its source's",
         expected="not published",
-        departures="starts from random weights, not from a checkpoint; Adam's epsilon is 1e-7",
+        departures="starts from a checkpoint only where --init_from names one; Adam's epsilon is"
+        " 1e-7",
+        flags="--init_from=runs/ex6_net",
     )
 
 

@@ -15,6 +15,7 @@ class Recipe:
       expected: the published result, or what the recipe was made for.
       measured: what it gave here, with the machine; "not measured" where nobody ran it.
       departures: what the source did and this does not; empty where there is nothing.
+      flags: what has to be given beside the data; empty where there is nothing.
     """
 
     config: Config
@@ -22,8 +23,10 @@ class Recipe:
     expected: str
     measured: str = "not measured"
     departures: str = ""
+    flags: str = ""
 
     @property
     def command(self) -> str:
         """What to type."""
-        return f"python train.py --recipe={self.config.recipe} --data_dir={self.config.data_dir}"
+        told = f"--recipe={self.config.recipe} --data_dir={self.config.data_dir} {self.flags}"
+        return f"python train.py {told}".rstrip()

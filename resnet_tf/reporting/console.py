@@ -42,7 +42,7 @@ class Console:
         """Shows numbers, already formatted, beside the progress."""
         text = ", ".join(f"{name} {value}" for name, value in numbers.items())
         if self._bar.disable:
-            left = "" if seconds_left is None else f", {_clock(seconds_left)} left"
+            left = "" if seconds_left is None else f", {clock(seconds_left)} left"
             say(f"{self._unit} {done}/{self._total}: {text}{left}")
         else:
             self._bar.set_postfix_str(text)
@@ -60,7 +60,7 @@ class Console:
         self._bar.close()
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"

@@ -10,21 +10,18 @@ import time
 
 import tensorflow as tf
 
-from resnet_tf import checkpoint, errors, input, reporting
+from resnet_tf import reporting
 from resnet_tf.checkpoint import Commit, commit
 from resnet_tf.config import Config
 from resnet_tf.distribution import DeviceRequest, make_strategy
-from resnet_tf.errors import UserError
 from resnet_tf.files import make_directory
-from resnet_tf.preparation import cached
-from resnet_tf.preprocessing import Preprocessing
 from resnet_tf.reporting import Console, Journal
 from resnet_tf.reporting import journal as journals
-from resnet_tf.training import bad_batches, fine_tuning, nonfinite, resume
+from resnet_tf.training import bad_batches, nonfinite, resume, start
 from resnet_tf.training import profile as profiles
 from resnet_tf.training.meter import Meter
 from resnet_tf.training.profile import Profiler
-from resnet_tf.training.run import Run, build
+from resnet_tf.training.run import Run
 
 
 def train(config: Config, profiler: Profiler | None = None) -> dict:
@@ -41,18 +38,12 @@ def train(config: Config, profiler: Profiler | None = None) -> dict:
     Raises:
       UserError: for all that a user can mend; what was committed stays.
     """
-    manifest = input.Manifest.load(cached.directory_of(config.data_dir, say=reporting.say))
+    manifest = start.data_of(config)
     # The lock on the model directory is taken here, and given back at the end.
     resumed, damaged = resume.choose(config)
-    origin = None if resumed else fine_tuning.origin_of(config)
     strategy = make_strategy(DeviceRequest.parse(config.devices))
-    run = build(config, strategy, manifest, _pictures_of(config, resumed or origin))
+    run = start.prepare(config, manifest, strategy, resumed)
     if resumed:
-        resume.refuse_mismatch(resumed, config, run.describe, run.total_steps)
-        checkpoint.restore(resumed, run.variables)
-        run.describe["origin"] = resumed.manifest.get("origin")
-        if config.bad_records == "skip":
-            run.feed.leave_out(resumed.manifest.get("bad_records", []))
         if finished := _finished(run, resumed):
             reporting.say(f"already complete at step {resumed.step}: {config.model_dir}")
             journals.emit(finished)
@@ -60,8 +51,6 @@ def train(config: Config, profiler: Profiler | None = None) -> dict:
         if reason := resume.inexact(resumed, run.describe):
             reporting.say(f"not bit-exact from here on: {reason}")
         resume.set_aside(damaged, resumed, reporting.say)
-    else:
-        _begin(run, origin)
     journal = _open_journal(run, resumed)
     try:
         return _train(run, resumed, journal, profiler)
@@ -69,29 +58,6 @@ def train(config: Config, profiler: Profiler | None = None) -> dict:
         journal.close()
         if profiler:
             profiler.close()
-
-
-def _pictures_of(config: Config, commit: Commit | None) -> Preprocessing | None:
-    """Those of the weights that the run started from."""
-    if not commit or not config.init_from:
-        return None
-    return Preprocessing.from_json(commit.manifest["preprocessing"])
-
-
-def _begin(run: Run, origin: Commit | None) -> None:
-    """The first weights, and a table of what will be trained of them."""
-    model, config, new = run.state.model, run.config, None
-    if origin:
-        new = fine_tuning.start_from(origin, model, run.describe["classes"])
-        run.describe["origin"] = {
-            "checkpoint": str(origin.path),
-            "step": origin.step,
-            "digest": origin.manifest["digest"],
-        }
-        if run.state.average:
-            run.state.average.restart()
-    if origin or config.freeze or config.freeze_bn or config.layer_decay != 1:
-        reporting.say(fine_tuning.describe(run.plan, model, new))
 
 
 def _train(run: Run, resumed: Commit | None, journal: Journal, profiler: Profiler | None) -> dict:
@@ -227,15 +193,10 @@ def _open_journal(run: Run, resumed: Commit | None) -> Journal:
         make_directory(model_dir)
         journal = Journal(model_dir, resumed.step if resumed else 0)
     except OSError as error:
-        raise UserError(
-            errors.NOT_WRITABLE if model_dir.is_dir() else errors.CANNOT_CREATE,
-            f"cannot write in the model directory: {error.strerror}",
-            model_dir,
-            "give another --model_dir",
-        ) from error
-    start = resumed.step if resumed else 0
-    reporting.say(f"{'resumed from' if resumed else 'starting at'} step {start}: {model_dir}")
-    journal.write("start", step=start, total_steps=run.total_steps, config=run.config.to_json())
+        raise start.cannot_write(model_dir, error) from error
+    step = resumed.step if resumed else 0
+    reporting.say(f"{'resumed from' if resumed else 'starting at'} step {step}: {model_dir}")
+    journal.write("start", step=step, total_steps=run.total_steps, config=run.config.to_json())
     return journal
 
 

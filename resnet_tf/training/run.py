@@ -192,8 +192,11 @@ def _refuse_small(config: Config, pictures: Preprocessing, model: models.Classif
         raise bad_flag("image_size", rule, f"pictures of {pictures.height}x{pictures.width}")
 
 
-def _evaluations(config, strategy, manifest, state, pictures, preprocess) -> Callable[[], dict]:
-    """Evaluates the weights; where there is an average of them, that, and `raw` beside it."""
+def _evaluations(config, strategy, manifest, state, pictures, preprocess) -> Callable[..., dict]:
+    """Evaluates the weights; where there is an average of them, that, and `raw` beside it.
+
+    The function takes a number of records, to look at the first of the split only.
+    """
     reader = input.choose_reader(
         manifest,
         config.eval_split,
@@ -203,15 +206,18 @@ def _evaluations(config, strategy, manifest, state, pictures, preprocess) -> Cal
     )
     batch_size = config.eval_batch_size or config.batch_size
     raw = make_evaluation(strategy, state.model, preprocess)
-    if not state.average:
-        return lambda: raw(reader, batch_size)
-    averaged = make_evaluation(strategy, state.average.twin, preprocess)
+    averaged = None
+    if state.average:
+        averaged = make_evaluation(strategy, state.average.twin, preprocess)
 
-    def both() -> dict:
-        beside = raw(reader, batch_size)
-        return {"weights": "average", **averaged(reader, batch_size), "raw": beside}
+    def evaluate(records: int | None = None) -> dict:
+        some = reader if records is None else input.first(reader, records)
+        result = raw(some, batch_size)
+        if averaged is None:
+            return result
+        return {"weights": "average", **averaged(some, batch_size), "raw": result}
 
-    return both
+    return evaluate
 
 
 def _saved_variables(state: TrainingState) -> dict[str, tf.Variable]:

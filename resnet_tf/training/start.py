@@ -1,0 +1,97 @@
+"""How a run begins: its data, its pieces, and the weights that it starts with.
+
+A run, the checks before it and the rate finder all begin here. Nothing is written.
+"""
+
+import pathlib
+
+import tensorflow as tf
+
+from resnet_tf import checkpoint, errors, input, reporting
+from resnet_tf.checkpoint import Commit
+from resnet_tf.config import Config
+from resnet_tf.errors import UserError
+from resnet_tf.preparation import cached
+from resnet_tf.preprocessing import Preprocessing
+from resnet_tf.training import fine_tuning, resume
+from resnet_tf.training.run import Run, build
+from resnet_tf.training.schedules import Schedule
+
+
+def data_of(config: Config) -> input.Manifest:
+    """The data set that `data_dir` means.
+
+    Raises:
+      UserError: as `cached.directory_of` and `Manifest.load`.
+    """
+    return input.Manifest.load(cached.directory_of(config.data_dir, say=reporting.say))
+
+
+def prepare(
+    config: Config,
+    manifest: input.Manifest,
+    strategy: tf.distribute.Strategy,
+    resumed: Commit | None = None,
+    schedule: Schedule | None = None,
+) -> Run:
+    """Builds a run and gives it its weights; where they are not plainly new, says which.
+
+    Args:
+      config: of the run.
+      manifest: of its data.
+      strategy: whose replicas it runs on.
+      resumed: the commit to go on from; None for a new run, which `init_from` may give weights.
+      schedule: of the rate, in place of the one that `config` says.
+
+    Raises:
+      UserError: as `build`, `resume.refuse_mismatch` and `fine_tuning`.
+    """
+    origin = None if resumed else fine_tuning.origin_of(config)
+    run = build(config, strategy, manifest, _pictures_of(config, resumed or origin), schedule)
+    if resumed:
+        _go_on(run, resumed)
+    else:
+        _begin(run, origin)
+    return run
+
+
+def _pictures_of(config: Config, commit: Commit | None) -> Preprocessing | None:
+    """Those of the weights that the run started from."""
+    if not commit or not config.init_from:
+        return None
+    return Preprocessing.from_json(commit.manifest["preprocessing"])
+
+
+def _go_on(run: Run, resumed: Commit) -> None:
+    """The state of a commit of the same run, and the records that it had left out."""
+    resume.refuse_mismatch(resumed, run.config, run.describe, run.total_steps)
+    checkpoint.restore(resumed, run.variables)
+    run.describe["origin"] = resumed.manifest.get("origin")
+    if run.config.bad_records == "skip":
+        run.feed.leave_out(resumed.manifest.get("bad_records", []))
+
+
+def _begin(run: Run, origin: Commit | None) -> None:
+    """The first weights, and a table of what will be trained of them."""
+    model, config, new = run.state.model, run.config, None
+    if origin:
+        new = fine_tuning.start_from(origin, model, run.describe["classes"])
+        run.describe["origin"] = {
+            "checkpoint": str(origin.path),
+            "step": origin.step,
+            "digest": origin.manifest["digest"],
+        }
+        if run.state.average:
+            run.state.average.restart()
+    if origin or config.freeze or config.freeze_bn or config.layer_decay != 1:
+        reporting.say(fine_tuning.describe(run.plan, model, new))
+
+
+def cannot_write(model_dir: pathlib.Path, error: OSError) -> UserError:
+    """The error for a model directory that cannot be made (73) or written in (77)."""
+    return UserError(
+        errors.NOT_WRITABLE if model_dir.is_dir() else errors.CANNOT_CREATE,
+        f"cannot write in the model directory: {error.strerror}",
+        model_dir,
+        "give another --model_dir",
+    )
