@@ -57,7 +57,7 @@ def steps(found: Findings, run: Run, step: int, times: Times) -> None:
     found.ok(
         "steps",
         f"the first {seconds[0]:.3g} s, then {times.step:.3g} s each (of {len(seconds) - 1}):"
-        f" {speed:,.0f} images a second, loss {health['loss'][-1]:.4g}",
+        f" {speed:,.1f} images a second, loss {health['loss'][-1]:.4g}",
         first_step_seconds=round(seconds[0], 4),
         step_seconds=round(times.step, 6),
         images_per_second=round(speed, 1),
