@@ -144,9 +144,7 @@ class Config:
     ema: float = _option(
         0.0, "decay of the weights' moving average, from 0 (none) to below 1", at_least=0
     )
-    loss: str = _option(
-        "softmax", "softmax, sigmoid or focal", one_of=("softmax", "sigmoid", "focal")
-    )
+    loss: str = _option("softmax", ", ".join(_LOSSES), one_of=_LOSSES)
     focal_gamma: float = _option(2.0, "loss focal: exponent", at_least=0)
     class_weights: tuple[float, ...] = _option((), "factor of the loss, one a class")
     label_smoothing: float = _option(
@@ -276,10 +274,10 @@ class Config:
     def total_steps(self, records: int) -> int:
         """Length of the run in steps, 1 or more, for a data set of `records` examples."""
         examples = self.examples or self.epochs * records
-        steps = self.steps or round(examples / self.examples_a_step)
+        steps = self.steps or examples / self.examples_a_step
         if steps > checks.LARGEST:
             raise bad_flag("epochs", "must give fewer steps", f"{steps:.3g} steps")
-        return max(1, steps)
+        return max(1, round(steps))
 
     def in_steps(self, name: str, text: str, records: int) -> int:
         """The duration that the text of field `name` gives, in steps.

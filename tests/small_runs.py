@@ -1,13 +1,15 @@
-"""Runs of a few steps of a network of one layer, in this process."""
+"""Runs of a few steps of a network of one or two layers, in this process."""
 
 import json
 import pathlib
 
 import made
+import pytest
 
-from resnet_tf import models
+from resnet_tf import checkpoint, models
 from resnet_tf.config import Config
 from resnet_tf.layers import Conv2D, Dense, he_normal
+from resnet_tf.models.classifier import NormalizedOptions
 from resnet_tf.training import loop
 
 import tensorflow as tf  # isort: skip
@@ -27,10 +29,37 @@ class Tiny(models.Classifier):
         return {"final": tf.nn.relu(self.conv(images))}
 
 
+class Normed(models.Classifier):
+    """Three parts, the first with a batch norm; dropout where it is told."""
+
+    Options = NormalizedOptions
+
+    def __init__(self, options):
+        super().__init__(options)
+        self.stem = Conv2D(options.channels, 4, 3, init=he_normal(0))
+        self.stem_norm = options.norm(4)
+        self.body = Conv2D(4, 4, 3, init=he_normal(1))
+        self.head = Dense(4, options.num_classes, init=he_normal(2))
+
+    def features(self, images, training):
+        x = tf.nn.relu(self.stem_norm(self.stem(images), training))
+        return {"final": tf.nn.relu(self.body(x))}
+
+
 def use_tiny(monkeypatch, two_replicas):
+    """Every run has the network `Tiny`, see `use`."""
+    use(lambda name, channels, **_: Tiny(channels), monkeypatch, two_replicas)
+
+
+def use_normed(monkeypatch, two_replicas):
+    """Every run has the network `Normed`, see `use`."""
+    use(lambda name, **told: Normed(Normed.Options(**told)), monkeypatch, two_replicas)
+
+
+def use(create, monkeypatch, two_replicas):
     """Every run has this network, and one on two devices the strategy of the process: two
     strategies in one process mix up their collectives."""
-    monkeypatch.setattr(models, "create_as_told", lambda name, channels, **_: Tiny(channels))
+    monkeypatch.setattr(models, "create_as_told", create)
     real = loop.make_strategy
     monkeypatch.setattr(
         loop, "make_strategy",
@@ -56,6 +85,26 @@ def config(data, model_dir, **told):
 
 def train(data, model_dir, **told):
     return loop.train(config(data, model_dir, **told))
+
+
+class Interrupted(Exception):
+    """In place of Ctrl-C."""
+
+
+def interrupt_after(step, config, monkeypatch):
+    """Trains until `step` is committed, and no further."""
+    save = loop._save
+
+    def stop(run, at, journal):
+        saved = save(run, at, journal)
+        if at == step:
+            raise Interrupted
+        return saved
+
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        patch.setattr(loop, "_save", stop)
+        loop.train(config)
+    assert checkpoint.find(config.model_dir).step == step
 
 
 def journal(model_dir, event):

@@ -28,7 +28,7 @@ def schedule_from(config: Config, records: int) -> Schedule:
       records: examples an epoch.
 
     Raises:
-      UserError: 64 for boundaries that do not rise.
+      UserError: 64 for boundaries that do not rise, or a decay_every of no step, on this data.
     """
     rate, end = rate_of(config), config.total_steps(records)
 
@@ -37,7 +37,7 @@ def schedule_from(config: Config, records: int) -> Schedule:
 
     warmup = steps("warmup", config.warmup)
     boundaries = [steps("boundaries", text) for text in config.boundaries]
-    every = max(1, steps("decay_every", config.decay_every))
+    every = steps("decay_every", config.decay_every)
     try:
         main = {
             "constant": lambda: schedules.constant(rate),
@@ -56,7 +56,10 @@ def schedule_from(config: Config, records: int) -> Schedule:
             "inverse_sqrt": lambda: schedules.inverse_sqrt(rate, warmup),
         }[config.schedule]()
     except ValueError as error:
-        raise bad_flag("boundaries", str(error)) from error
+        # What `checks` could not see: how many steps a duration is depends on the data.
+        flag = "decay_every" if config.schedule == "exponential" else "boundaries"
+        _, _, rule = str(error).partition(" ")  # after the name of the argument
+        raise bad_flag(flag, rule) from error
     return schedules.with_warmup(main, warmup)
 
 

@@ -27,7 +27,7 @@ class Plan:
 
     Attributes:
       trained: names of the variables that the optimizer updates.
-      rate_factors: factor of the rate by name, where it is not 1.
+      rate_factors: factor of the rate by name of a trainable variable, where it is not 1.
     """
 
     trained: tuple[str, ...]
@@ -75,11 +75,12 @@ def _names_of(modules, named) -> set[str]:
 
 
 def _rate_factors(decay: float, model: models.Classifier) -> dict[str, float]:
-    parts = list(model.parts.values())
+    parts, named = list(model.parts.values()), named_variables(model)
     factors = {
         name: decay ** (len(parts) - 1 - number)
         for number, names in enumerate(parts)
         for name in names
+        if named[name].trainable
     }
     return {name: factor for name, factor in factors.items() if factor != 1}
 

@@ -149,7 +149,7 @@ def _stop(run: Run, found: dict, times: int) -> UserError:
     newest: Commit | None = checkpoint.newest(run.commits, [])
     kept = f"the last commit is step {newest.step}" if newest else "nothing is committed yet"
     asked = run.config.on_nonfinite
-    limit = "" if asked == "stop" else f", the {times}th of at most {run.config.nonfinite_limit}"
+    limit = "" if asked == "stop" else f", for time {times} of at most {run.config.nonfinite_limit}"
     rows = [("layer", "largest", "largest gradient")]
     for name, values in found["layers"].items():
         cells = [f"{v:.4g}" if isinstance(v, float) else v for v in values]

@@ -4,6 +4,7 @@ import json
 import pathlib
 
 import pytest
+import small_runs
 
 from resnet_tf import checkpoint
 from resnet_tf.config import Config
@@ -19,10 +20,6 @@ RUNS = {
 }
 
 
-class Interrupted(Exception):
-    """In place of Ctrl-C."""
-
-
 def config(model_dir, **told):
     fields = {
         "model": "cifar_resnet", "model_options": SMALL, "data_dir": str(DIGITS), "steps": 6,
@@ -31,23 +28,6 @@ def config(model_dir, **told):
         "model_dir": str(model_dir),
     }  # fmt: skip
     return Config(**(fields | told))
-
-
-def interrupt_after(step, model_dir, told, monkeypatch):
-    """Trains until `step` is committed, and no further."""
-    save = loop._save
-
-    def stop(run, at, journal):
-        saved = save(run, at, journal)
-        if at == step:
-            raise Interrupted
-        return saved
-
-    with monkeypatch.context() as patch:
-        patch.setattr(loop, "_save", stop)
-        with pytest.raises(Interrupted):
-            loop.train(config(model_dir, **told))
-    assert checkpoint.find(model_dir).step == step
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +55,7 @@ def test_the_same_bits(kind, plain, tmp_path, monkeypatch, capsys):
     told = RUNS[kind]
     undisturbed = loop.train(config(tmp_path / "undisturbed", **told))
     monkeypatch.chdir(tmp_path)  # the default model directory is a relative path, too
-    interrupt_after(3, "run", told, monkeypatch)
+    small_runs.interrupt_after(3, config("run", **told), monkeypatch)
     capsys.readouterr()
     resumed = loop.train(config("run", **told))
     assert "resumed from step 3" in capsys.readouterr().err
