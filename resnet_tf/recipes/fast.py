@@ -91,7 +91,7 @@ def _imagenet_fast() -> Recipe:
     """18 epochs of growing pictures, evaluated at a larger size than they were trained at."""
     return _resnet50(
         "imagenet_resnet50_fast",
-        "growing pictures: Howard 2018, DAWNBench, and Leclerc et al. 2023, arXiv 2306.12517 (FFCV)",
+        "growing pictures: Howard 2018, DAWNBench; Leclerc et al. 2023, arXiv 2306.12517 (FFCV)",
         "top-1 about 74 % on ImageNet: FFCV reports 73.8 % in 16 epochs, 75.6 % in 24",
         departures="no blurred pools; an average of the weights; other sizes and boundaries",
         model_options={"zero_last_scale": True},
