@@ -49,9 +49,11 @@ def test_network_of_the_recipe_can_be_built_with_its_options(name):
     model = models.create(config.model, **options)
     if config.image_size:
         assert config.image_size >= model.smallest_image
-    # As its data has the pictures, or the network's own size.
+    # As its data has the pictures, or the network's own size, in evaluation at least.
     usual = models.usual_preprocessing(config.model)
-    assert config.image_size in (0, usual.height)
+    smaller = {"imagenet_resnet50_fast": 192, "imagenet_resnet50_rsb_a3": 160}
+    assert config.image_size in (0, smaller.get(name, usual.height))
+    assert config.eval_image_size in (0, usual.height, 256)
 
 
 def test_all_recipes():
@@ -60,8 +62,10 @@ def test_all_recipes():
     cifar = [f"cifar10_resnet{d}" for d in (18, 34, 50, 101, 152, *PAPER_DEPTHS)]
     cifar += [f"cifar10_resnet32_{ordering}" for ordering in ORDERINGS]
     others = ["digits", "flowers20_plain_resnet100", "imagenet20_ex6_net"]
+    others += ["cifar10_fast", "cifar10_fast_cpu"]
+    others += ["imagenet_resnet50_fast", "imagenet_resnet50_rsb_a3"]
     assert sorted(recipes.names()) == sorted([*others, *cifar, *imagenet])
-    assert len(recipes.names()) == 34
+    assert len(recipes.names()) == 38
 
 
 def test_names_are_distinct_and_start_with_the_default():
@@ -221,6 +225,34 @@ def test_last_scale_of_each_branch_starts_at_zero_but_for_full_pre_activation(na
 def test_each_variant_names_its_paper(name, arxiv):
     network, training, _ = recipes.get(f"imagenet_resnet50{name}").paper.partition("training:")
     assert arxiv in network and training
+
+
+def test_imagenet_by_procedure_a3():
+    """Wightman et al. 2021, Table 2: what the table's column A3 says."""
+    config = recipes.get("imagenet_resnet50_rsb_a3").config
+    assert (config.image_size, config.eval_image_size, config.epochs) == (160, 224, 100)
+    assert (config.batch_size, config.optimizer, config.learning_rate) == (2048, "lamb", 8e-3)
+    assert (config.schedule, config.warmup, config.weight_decay) == ("cosine", "5epochs", 0.02)
+    assert (config.loss, config.label_smoothing, config.mixup, config.cutmix) == (
+        "sigmoid", 0.0, 0.1, 1.0)  # fmt: skip
+    # Magnitude 6 of 10, here of 30; test crop ratio 0.95 (236 · 0.95 = 224.2).
+    assert (config.policy, config.policy_layers, config.policy_magnitude) == ("randaugment", 2, 18)
+    assert config.eval_shorter_side == 236
+    assert config.flip and config.repeats == 1 and config.ema == 0 and not config.clip
+
+
+def test_imagenet_in_little_time_grows_its_pictures():
+    config = recipes.get("imagenet_resnet50_fast").config
+    assert 16 <= config.epochs <= 32
+    assert list(config.resolutions) == sorted(config.resolutions) and len(config.resolutions) == 3
+    assert config.eval_image_size > config.image_size
+
+
+@pytest.mark.parametrize("name", ["cifar10_fast", "cifar10_fast_cpu"])
+def test_cifar10_in_little_time_ends_at_rate_zero_and_is_averaged(name):
+    config = recipes.get(name).config
+    assert config.schedule == "piecewise" and config.boundaries[-1] == "100%"
+    assert config.factors[-1] == 0 and 0 < config.ema < 1
 
 
 def test_digits_trains_on_the_embedded_data_for_900_steps():

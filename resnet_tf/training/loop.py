@@ -7,6 +7,7 @@ health, save, evaluate, signals · final save, final evaluation, report · unloc
 import functools
 import pathlib
 import time
+from collections.abc import Iterator
 
 import tensorflow as tf
 
@@ -71,25 +72,12 @@ def _train(run: Run, resumed: Commit | None, journal: Journal, profiler: Profile
     iterator = iter(run.feed.batches(step))
     try:
         while step < run.total_steps:
-            count = _steps_until_next_event(run, step, profiler)
-            if profiler:
-                profiler.begin_at(step)
-            meter.start_call()
-            try:
-                health = {k: v.numpy() for k, v in run.train(iterator, tf.constant(count)).items()}
-            except tf.errors.OpError as error:
-                save = functools.partial(_save, run, journal=journal)
-                step, saved = bad_batches.leave_out(run, error, saved, save, journal, console)
+            step, saved, anew = _advance(
+                run, iterator, step, saved, meter, journal, console, profiler
+            )
+            if anew:
                 iterator = iter(run.feed.batches(step))
                 continue
-            sound = health["finite"] | health["overflowed"]
-            meter.end_call({name: values[sound] for name, values in health.items()})
-            step += int(sound.sum())
-            if not sound.all():
-                before, step = step, nonfinite.recover(run, health, step, journal, console)
-                if step < before:
-                    iterator = iter(run.feed.batches(step))
-                    continue
             console.advance_to(step)
             if profiler and (profile := profiler.end_at(step)):
                 console.say(profiles.table(profile))
@@ -107,6 +95,40 @@ def _train(run: Run, resumed: Commit | None, journal: Journal, profiler: Profile
     finally:
         console.close()
     return _report(run, saved, evaluated[1], meter, journal)
+
+
+def _advance(
+    run: Run,
+    iterator: Iterator,
+    step: int,
+    saved: Commit | None,
+    meter: Meter,
+    journal: Journal,
+    console: Console,
+    profiler: Profiler | None,
+) -> tuple[int, Commit | None, bool]:
+    """One call of the traced function.
+
+    Returns:
+      The step that is reached, the last commit, and whether the batches from that step on must
+      be asked for anew, since a record was left out or steps were undone.
+    """
+    count = _steps_until_next_event(run, step, profiler)
+    if profiler:
+        profiler.begin_at(step)
+    meter.start_call()
+    try:
+        health = {k: v.numpy() for k, v in run.train(iterator, tf.constant(count)).items()}
+    except tf.errors.OpError as error:
+        save = functools.partial(_save, run, journal=journal)
+        return *bad_batches.leave_out(run, error, saved, save, journal, console), True
+    sound = health["finite"] | health["overflowed"]
+    meter.end_call({name: values[sound] for name, values in health.items()})
+    reached = step + int(sound.sum())
+    if sound.all():
+        return reached, saved, False
+    step = nonfinite.recover(run, health, reached, journal, console)
+    return step, saved, step <= reached
 
 
 def _steps_until_next_event(run: Run, step: int, profiler: Profiler | None = None) -> int:
