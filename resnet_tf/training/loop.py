@@ -120,7 +120,8 @@ def _train(run: Run, resumed: Commit | None, journal: Journal, profiler: Profile
             step += int(sound.sum())
             if not sound.all():
                 before, step = step, nonfinite.recover(run, health, step, journal, console)
-                if step < before:
+                if step <= before:  # rolled back
+                    meter.forget()
                     iterator = iter(run.feed.batches(step))
                     continue
             console.advance_to(step)
