@@ -211,3 +211,20 @@ def test_parts_of_a_batch_drop_what_the_whole_one_does(drop):
         with NoiseStream(3, 1, tf.constant(first), 6):
             parts.append(drop(X[first : first + 2], 0.5, True).numpy())
     np.testing.assert_array_equal(np.concatenate(parts), whole)
+
+
+@pytest.mark.parametrize("shape", [(64, 5), (7, 1, 1, 1), (6, 3, 5, 7)])
+def test_the_noise_is_tensorflows_and_compiled_it_is_the_same(shape):
+    def draw(step):
+        with NoiseStream(3, step) as stream:
+            return stream.uniform(list(shape)), stream.uniform(list(shape))
+
+    step = tf.constant(11, tf.int64)
+    first, second = draw(step)
+    seed = tf.random.experimental.stateless_fold_in(tf.constant([3, 11], tf.int64), 0, "philox")
+    expected = tf.random.stateless_uniform(shape, seed, alg="philox")
+    np.testing.assert_array_equal(first.numpy(), expected.numpy())
+    compiled = tf.function(draw, jit_compile=True)(step)
+    np.testing.assert_array_equal(compiled[0].numpy(), first.numpy())
+    np.testing.assert_array_equal(compiled[1].numpy(), second.numpy())
+    assert (first.numpy() != second.numpy()).any()

@@ -13,7 +13,7 @@ from small_steps import Smooth
 
 from resnet_tf import checkpoint, input, models
 from resnet_tf.errors import UserError
-from resnet_tf.training import loop, nonfinite
+from resnet_tf.training import nonfinite
 
 import tensorflow as tf  # isort: skip
 
@@ -44,9 +44,7 @@ def ids_of(step, batch=BATCH, seed=0):
 
 FIRST, SECOND = [step for step in range(6) if WHITE in ids_of(step)]
 # A seed whose very first batch has the white picture, and one whose second has it.
-SEEDS = {
-    step: next(s for s in range(50) if WHITE in ids_of(step, seed=s)) for step in (0, 1, 2)
-}
+SEEDS = {step: next(s for s in range(50) if WHITE in ids_of(step, seed=s)) for step in (0, 1, 2)}
 
 
 class Poison:
@@ -134,7 +132,13 @@ def test_the_table_tells_each_layer_the_infinite_ones_first(data, tmp_path, pois
 
 
 def test_layers_that_are_sound_come_last():
-    rows = [("layer", "a", "b"), ("x", "1", "2"), ("y", "1", "nan"), ("z", "3", ""), ("w", "inf", "")]
+    rows = [
+        ("layer", "a", "b"),
+        ("x", "1", "2"),
+        ("y", "1", "nan"),
+        ("z", "3", ""),
+        ("w", "inf", ""),
+    ]
     heading, *layers = nonfinite._sorted_by_trouble(rows)
     assert heading == rows[0] and [name for name, *_ in layers] == ["y", "w", "x", "z"]
 
@@ -243,8 +247,12 @@ def cure_after(poison, times, monkeypatch):
     return calls
 
 
-@pytest.mark.parametrize("bad, every, back", [(0, 0, 0), (1, 0, 0), (2, 2, 2), (1, 1, 1), (2, 1, 2)])
-@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize("bad, every, back, times", [
+    (0, 0, 0, 1),  # before any step
+    (2, 0, 0, 1),  # the commit of step 0 is the only one
+    (1, 1, 1, 2),  # right behind a commit
+    (2, 1, 2, 1),
+])  # fmt: skip
 def test_rollback_goes_on_from_the_newest_commit_at_half_the_rate(
     data, tmp_path, poison, monkeypatch, bad, every, back, times
 ):
@@ -343,7 +351,3 @@ def test_the_journal_is_json_without_nan(data, tmp_path, poison):
 
     for line in (tmp_path / "journal.jsonl").read_text().splitlines():
         json.loads(line, parse_constant=refuse)
-
-
-def test_loop_calls_it():
-    assert loop.nonfinite is nonfinite

@@ -103,9 +103,7 @@ def test_every_clipping_updates_two_replicas_as_one(two_replicas, name):
     free, free_health = alone("sgd")
     # The norm is that before the clipping, so it is the same with and without.
     for found in (health, others):
-        np.testing.assert_allclose(
-            found["gradient_norm"], free_health["gradient_norm"], rtol=1e-4
-        )
+        np.testing.assert_allclose(found["gradient_norm"], free_health["gradient_norm"], rtol=1e-4)
     assert apart(free, one) > 0.1
 
 
@@ -125,9 +123,7 @@ def test_clipping_by_norm_by_hand():
 @pytest.mark.parametrize("replicas", [1, 2])
 @pytest.mark.parametrize("parts", [2, 4])
 @pytest.mark.parametrize("clip", [None, "norm"])
-def test_without_batch_norm_parts_give_the_update_of_the_whole(
-    two_replicas, replicas, parts, clip
-):
+def test_without_batch_norm_parts_give_the_update_of_the_whole(two_replicas, replicas, parts, clip):
     strategy = two_replicas if replicas == 2 else ONE
     told = {"network": BARE, "steps": 2, "clip": CLIPS.get(clip)}
     whole, health = after(ONE, **told)
