@@ -53,7 +53,7 @@ def _batch(config, manifest) -> list[tuple]:
     from resnet_tf.training.feed import Feed, pictures_of
 
     feed = Feed(config, tf.distribute.get_strategy(), manifest, pictures_of(config, manifest)[0])
-    step, first = divmod(_POSITION.value, config.batch_size)
+    step, first = divmod(_POSITION.value, config.examples_a_step)
     while (batch := _made(feed, step)) is None:
         pass
     images, labels, ids = batch

@@ -5,6 +5,8 @@ import threading
 import tensorflow as tf
 
 _streams = threading.local()
+# Bits of a float32 behind its leading one.
+_DIGITS = 23
 
 
 class NoiseStream:
@@ -49,8 +51,12 @@ class NoiseStream:
             replica = tf.distribute.get_replica_context()
             first = shape[0] * replica.replica_id_in_sync_group
             total = shape[0] * replica.num_replicas_in_sync
-        everyone = tf.random.stateless_uniform([total, *shape[1:]], seed, alg="philox")
-        return tf.slice(everyone, [first, *[0] * (len(shape) - 1)], shape)
+        # Whole numbers, since XLA would make a float of other bits of them.
+        everyone = tf.random.stateless_uniform(
+            [total, *shape[1:]], seed, None, None, tf.int32, alg="philox"
+        )
+        own = tf.slice(everyone, [first, *[0] * (len(shape) - 1)], shape)
+        return tf.cast(own & (2**_DIGITS - 1), tf.float32) * 2.0**-_DIGITS
 
 
 def dropout(x: tf.Tensor, rate: float, training: bool) -> tf.Tensor:

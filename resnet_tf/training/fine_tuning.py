@@ -53,10 +53,13 @@ def make_plan(config: Config, model: models.Classifier) -> Plan:
 
 
 def _frozen(config: Config, model: models.Classifier) -> set[str]:
-    """Names of all variables of the parts that `freeze` names; stem is also stem1 and stem2."""
+    """Names of all variables of the parts that `freeze` names.
+
+    stem is also stem1, stem2 and stem_norm, but stage1/1 is not stage1/10.
+    """
     frozen = set()
     for part in config.freeze:
-        form = re.compile(rf"{re.escape(part)}(\d|_[^/]*)?(/.*)?")
+        form = re.compile(rf"{re.escape(part)}((?<!\d)\d+|_[^/]*)?(/.*)?")
         found = {name for name in named_variables(model) if form.fullmatch(name)}
         if not found:
             rule = f"must name parts of the network: {', '.join(model.parts)}"
@@ -91,7 +94,13 @@ def origin_of(config: Config) -> Commit | None:
     Raises:
       UserError: 66 where there is none, 78 where it cannot be used.
     """
-    return checkpoint.find(config.init_from) if config.init_from else None
+    if not config.init_from:
+        return None
+    try:
+        return checkpoint.find(config.init_from)
+    except UserError as error:
+        remedy = "give --init_from=MODEL_DIR or one of its checkpoints/step_…"
+        raise UserError(error.code, error.what, error.where, remedy, error.details) from error
 
 
 def start_from(

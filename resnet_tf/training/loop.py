@@ -128,6 +128,8 @@ def _advance(
     if sound.all():
         return reached, saved, False
     step = nonfinite.recover(run, health, reached, journal, console)
+    if step <= reached:  # rolled back
+        meter.forget()
     return step, saved, step <= reached
 
 

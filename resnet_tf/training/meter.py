@@ -46,6 +46,10 @@ class Meter:
             self._interval_seconds += seconds
             self._interval_wait += float(health["input_wait"].sum())
 
+    def forget(self) -> None:
+        """Leaves out of the next interval what was collected, since it will be done again."""
+        self._reset()
+
     @property
     def steps(self) -> int:
         """Sound steps since the last call of `interval`."""

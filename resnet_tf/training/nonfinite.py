@@ -47,7 +47,8 @@ def recover(
     found, config = _examine(run, health, step), run.config
     times = _times_before(run, journal) + 1
     if config.on_nonfinite == "stop" or times > config.nonfinite_limit:
-        journal.write("nonfinite", step=step, **found)
+        # Of the step that was not made, so that a resumed run does not count it.
+        journal.write("nonfinite", step=step + 1, **found)
         raise _stop(run, found, times)
     what = f"step {step + 1} is not finite (records {_listed(found['records'])})"
     if config.on_nonfinite == "skip":
@@ -77,9 +78,8 @@ def _examine(run: Run, health: dict[str, np.ndarray], step: int) -> dict:
         name: _plain(health[name][-1])
         for name in ("loss", "gradient_norm", "learning_rate", "loss_scale")
     }
-    iterator = iter(run.feed.batches(step))
-    images, labels, _ = next(iterator)
-    largest = run.strategy.run(_make_probe(run), args=(images, labels))
+    images, labels, _ = next(iter(run.feed.batches(step)))
+    largest = _make_probe(run)(images, labels)
     layers = {
         name: [_plain(value) for value in _over_replicas(run, values)]
         for name, values in largest.items()
@@ -93,10 +93,9 @@ def _examine(run: Run, health: dict[str, np.ndarray], step: int) -> dict:
 
 
 def _make_probe(run: Run):
-    """A function from a replica's batch to name -> the largest |value|s of each layer."""
+    """A function from a batch to name -> the largest |value|s of each layer."""
     gradient, state = run.gradient, run.state
 
-    @tf.function
     def probe(images, labels):
         replica = tf.distribute.get_replica_context()
         values = [tf.convert_to_tensor(variable) for variable in gradient.variables]
@@ -116,7 +115,8 @@ def _make_probe(run: Run):
         found |= {f"output {name}": [_largest(x)] for name, x in outputs.items()}
         return found
 
-    return probe
+    # Traced as a whole: a sum over replicas cannot stand in a function of its own.
+    return tf.function(lambda *batch: run.strategy.run(probe, args=batch))
 
 
 def _largest(x):
@@ -139,6 +139,11 @@ def _plain(number) -> float | str:
     return number if math.isfinite(number) else str(number)
 
 
+def _shown(number: float | str, digits: int = 4) -> str:
+    """What `_plain` gave, to so many digits."""
+    return number if isinstance(number, str) else f"{number:.{digits}g}"
+
+
 def _listed(records: list[int]) -> str:
     shown = ", ".join(map(str, records[:_SHOWN_RECORDS]))
     more = len(records) - _SHOWN_RECORDS
@@ -149,16 +154,17 @@ def _stop(run: Run, found: dict, times: int) -> UserError:
     newest: Commit | None = checkpoint.newest(run.commits, [])
     kept = f"the last commit is step {newest.step}" if newest else "nothing is committed yet"
     asked = run.config.on_nonfinite
-    limit = "" if asked == "stop" else f", for time {times} of at most {run.config.nonfinite_limit}"
+    most = run.config.nonfinite_limit
+    limit = "" if asked == "stop" else f", and {asked} may be needed {most} times, not {times}"
     rows = [("layer", "largest", "largest gradient")]
     for name, values in found["layers"].items():
-        cells = [f"{v:.4g}" if isinstance(v, float) else v for v in values]
+        cells = [_shown(value) for value in values]
         rows.append((name, *cells, *[""] * (2 - len(cells))))
     return UserError(
         errors.NUMERICAL,
         f"loss or gradient is not finite at step {found['at_step']}{limit}"
         f" (loss {found['loss']}, gradient norm {found['gradient_norm']},"
-        f" rate {found['learning_rate']:.6g}, loss scale {found['loss_scale']:g};"
+        f" rate {_shown(found['learning_rate'], 6)}, loss scale {_shown(found['loss_scale'], 8)};"
         f" records {_listed(found['records'])})",
         run.config.model_dir,
         f"start anew in another --model_dir with a lower --learning_rate, more --warmup or"

@@ -33,7 +33,7 @@ class FixedScale(tf.Module):
         """The gradients of the loss itself."""
         return gradients if self._scale == 1 else [g / self._scale for g in gradients]
 
-    def overflowed(self, loss_finite: tf.Tensor, finite: tf.Tensor) -> tf.Tensor:
+    def overflowed(self, forward_finite: tf.Tensor, finite: tf.Tensor) -> tf.Tensor:
         """Whether a step that is not finite is the scale's fault; never."""
         return tf.constant(False)
 
@@ -45,9 +45,9 @@ class FixedScale(tf.Module):
 class DynamicScale(tf.Module):
     """A scale as large as gradients allow.
 
-    A step whose loss is finite and whose gradients are not has overflowed: it is left out, and
-    halves the scale, down to 1. After `interval` finite steps in a row the scale doubles, up to
-    2**24. Any other step that is not finite changes nothing.
+    A step whose loss and batch statistics are finite and whose gradients are not has overflowed:
+    it is left out, and halves the scale, down to 1. After `interval` finite steps in a row the
+    scale doubles, up to 2**24. Any other step that is not finite changes nothing.
 
     Args:
       scale: at first; 2**15 by default.
@@ -80,9 +80,9 @@ class DynamicScale(tf.Module):
         """The gradients of the loss itself; a power of two is divided by exactly."""
         return [g / self.value() for g in gradients]
 
-    def overflowed(self, loss_finite: tf.Tensor, finite: tf.Tensor) -> tf.Tensor:
+    def overflowed(self, forward_finite: tf.Tensor, finite: tf.Tensor) -> tf.Tensor:
         """Whether a step that is not finite is the scale's fault; bool scalar."""
-        return loss_finite & ~finite & (self.value() > 1)
+        return forward_finite & ~finite & (self.value() > 1)
 
     def update(self, finite: tf.Tensor, overflowed: tf.Tensor) -> None:
         """To be called once a step, on every replica with the same flags."""

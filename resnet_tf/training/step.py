@@ -92,10 +92,10 @@ def make_train_step(
         trained = gradient.variables[: len(sums.gradients)]
         gradients = state.loss_scale.unscaled(sums.gradients)
         norm = tf.linalg.global_norm(gradients)
-        loss_finite = tf.math.is_finite(sums.loss)
-        totals = [norm, *(tf.reduce_sum(seen) for seen in sums.statistics)]
-        finite = loss_finite & tf.reduce_all(tf.math.is_finite(tf.stack(totals)))
-        overflowed = state.loss_scale.overflowed(loss_finite, finite)
+        forward = [sums.loss, *(tf.reduce_sum(seen) for seen in sums.statistics)]
+        forward_finite = tf.reduce_all(tf.math.is_finite(tf.stack(forward)))
+        finite = forward_finite & tf.math.is_finite(norm)
+        overflowed = state.loss_scale.overflowed(forward_finite, finite)
 
         def update():
             clipped = clip(gradients, trained, norm) if clip else gradients

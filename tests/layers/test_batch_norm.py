@@ -238,3 +238,60 @@ def test_local_statistics_on_two_replicas_move_the_stored_ones_by_their_mean(two
 def test_a_value_out_of_range_is_refused(options, message):
     with pytest.raises(ValueError, match=message):
         BatchNorm(**options)
+
+
+@pytest.mark.parametrize("taped", [False, True])
+@pytest.mark.parametrize("synchronized", [False, True])
+def test_a_frozen_one_trains_with_what_is_stored_and_moves_nothing(synchronized, taped):
+    layer, x = make(synchronized=synchronized), references.ramp(SHAPE, low=-3, high=5)
+    layer.frozen = True
+    if taped:
+        with StatisticsTape() as tape:
+            y = layer(x, training=True)
+        assert tape.updates == []
+    else:
+        y = layer(x, training=True)
+    expected = references.normalize(x, [0.5, -1.0], [2.0, 0.3], SCALE, OFFSET, 1e-5)
+    np.testing.assert_allclose(y.numpy(), expected, atol=1e-5)
+    np.testing.assert_array_equal(layer.moving_mean.numpy(), np.float32([0.5, -1.0]))
+    np.testing.assert_array_equal(layer.moving_variance.numpy(), np.float32([2.0, 0.3]))
+
+
+def test_the_gradient_of_a_frozen_one_is_that_of_a_linear_function():
+    import tensorflow as tf
+
+    layer, x = make(epsilon=1e-3), references.ramp(SHAPE, low=-3, high=5)
+    layer.frozen = True
+    weights = references.ramp(SHAPE, seed=6)
+    with tf.GradientTape() as tape:
+        images = tf.constant(x)
+        tape.watch(images)
+        total = tf.reduce_sum(layer(images, training=True) * weights)
+    of_images, of_scale, of_offset = tape.gradient(total, [images, layer.scale, layer.offset])
+    spread = np.sqrt(np.array([2.0, 0.3]) + 1e-3)
+    np.testing.assert_allclose(of_images.numpy(), weights * SCALE / spread, atol=1e-5)
+    standard = (x - [0.5, -1.0]) / spread
+    np.testing.assert_allclose(of_scale.numpy(), (weights * standard).sum((0, 1, 2)), atol=1e-4)
+    np.testing.assert_allclose(of_offset.numpy(), weights.sum(axis=(0, 1, 2)), atol=1e-5)
+
+
+@pytest.mark.parametrize("kind, digits", [("bfloat16", 2**-8), ("float16", 2**-11)])
+@pytest.mark.parametrize("synchronized, frozen", [(False, False), (True, False), (False, True)])
+def test_of_16_bit_inputs_the_statistics_are_float32(kind, digits, synchronized, frozen):
+    import tensorflow as tf
+
+    layer = make(momentum=0.0, synchronized=synchronized)
+    layer.frozen = frozen
+    # Far from zero: a variance of 16-bit sums would be wrong altogether.
+    x = tf.cast(references.ramp(SHAPE, low=6, high=9), kind)
+    seen = tf.cast(x, tf.float32).numpy()
+    y = layer(x, training=True)
+    mean, variance, n = references.batch_statistics(seen)
+    stored = ([0.5, -1.0], [2.0, 0.3]) if frozen else (mean, variance)
+    expected = references.normalize(seen, *stored, SCALE, OFFSET, 1e-5)
+    assert y.dtype == x.dtype
+    np.testing.assert_allclose(tf.cast(y, tf.float32).numpy(), expected, rtol=digits, atol=1e-3)
+    if not frozen:
+        assert layer.moving_mean.dtype == layer.moving_variance.dtype == tf.float32
+        np.testing.assert_allclose(layer.moving_mean.numpy(), mean, rtol=1e-5)
+        np.testing.assert_allclose(layer.moving_variance.numpy(), variance * n / (n - 1), rtol=1e-4)

@@ -145,3 +145,51 @@ def test_groups_must_divide_the_channels(channels_in, channels_out):
     message = f"groups must divide the channels, got 4 for {channels_in} and {channels_out}"
     with pytest.raises(ValueError, match=message):
         make(channels_in, channels_out, 3, groups=4)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4, 5, 8])
+@pytest.mark.parametrize("padding", ["same", "valid", "symmetric", 0, 1])
+def test_gradients_of_a_1x1_that_strides_over_few_channels(channels, padding):
+    """oneDNN's gradient of the kernel is wrong there on CPUs with AVX2, for even sizes."""
+    import tensorflow as tf
+
+    layer = make(channels, 4, 1, stride=2, padding=padding)
+    x = references.ramp((2, 6, 8, channels), seed=3)
+    weights = references.ramp(layer(x).shape, seed=4)
+    with tf.GradientTape() as tape:
+        images = tf.constant(x)
+        tape.watch(images)
+        total = tf.reduce_sum(layer(images) * weights)
+    of_images, of_kernel = tape.gradient(total, [images, layer.kernel])
+    wide = np.pad(x, [(0, 0), *[(padding, padding)] * 2, (0, 0)]) if padding == 1 else x
+    expected = np.einsum("nhwi,nhwo->io", wide[:, ::2, ::2].astype(np.float64), weights)
+    np.testing.assert_allclose(of_kernel.numpy()[0, 0], expected, atol=1e-4)
+    spread = np.zeros(wide.shape)
+    spread[:, ::2, ::2] = weights @ layer.kernel.numpy()[0, 0].T.astype(np.float64)
+    inside = spread[:, 1:-1, 1:-1] if padding == 1 else spread
+    np.testing.assert_allclose(of_images.numpy(), inside, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind, digits", [("bfloat16", 2**-7), ("float16", 2**-10)])
+@pytest.mark.parametrize("size, stride, padding", [
+    (3, 1, "same"), (3, 2, 1), (3, 2, "symmetric"), (1, 2, "same"), (1, 2, 0),
+])  # fmt: skip
+def test_16_bit_inputs_give_16_bit_outputs_and_float32_gradients(
+    kind, digits, size, stride, padding
+):
+    import tensorflow as tf
+
+    layer = make(3, 4, size, stride=stride, padding=padding, use_bias=True)
+    x = tf.cast(references.ramp((2, 6, 6, 3), seed=3), kind)
+    with tf.GradientTape() as tape:
+        y = layer(x)
+        total = tf.reduce_sum(tf.cast(y, tf.float32))
+    assert y.dtype == x.dtype
+    rounded = tf.cast(tf.cast(layer.kernel, kind), tf.float32).numpy()
+    seen = tf.cast(x, tf.float32).numpy()
+    expected = references.conv2d(seen, rounded, stride, padding, layer.bias.numpy())
+    error = np.abs(tf.cast(y, tf.float32).numpy() - expected).max()
+    assert error < digits * np.abs(expected).max()
+    of_kernel, of_bias = tape.gradient(total, [layer.kernel, layer.bias])
+    assert of_kernel.dtype == of_bias.dtype == tf.float32
+    assert of_bias.numpy().tolist() == [2 * y.shape[1] * y.shape[2]] * 4

@@ -186,3 +186,45 @@ def test_an_infinite_entry_that_is_dropped_gives_zero(drop):
     with NoiseStream(0, 0):
         y = drop(np.full((64, 4), np.inf, np.float32), 0.5, True).numpy()
     assert set(y.ravel()) == {0.0, np.inf}
+
+
+@pytest.mark.parametrize("drop", [dropout, drop_path])
+@pytest.mark.parametrize("kind", ["bfloat16", "float16"])
+def test_of_16_bits_the_same_entries_are_dropped_as_of_float32(drop, kind):
+    with NoiseStream(3, 1):
+        expected = drop(X, 0.5, True).numpy() != 0
+    with NoiseStream(3, 1):
+        y = drop(tf.cast(X, kind), 0.5, True)
+    assert y.dtype == tf.as_dtype(kind) and 0 < expected.mean() < 1
+    found = tf.cast(y, tf.float32).numpy()
+    np.testing.assert_array_equal(found != 0, expected)
+    twice = 2 * tf.cast(tf.cast(X, kind), tf.float32).numpy()
+    np.testing.assert_array_equal(found[expected], twice[expected])
+
+
+@pytest.mark.parametrize("drop", [dropout, drop_path])
+def test_parts_of_a_batch_drop_what_the_whole_one_does(drop):
+    with NoiseStream(3, 1):
+        whole = drop(X, 0.5, True).numpy()
+    parts = []
+    for first in (0, 2, 4):
+        with NoiseStream(3, 1, tf.constant(first), 6):
+            parts.append(drop(X[first : first + 2], 0.5, True).numpy())
+    np.testing.assert_array_equal(np.concatenate(parts), whole)
+
+
+@pytest.mark.parametrize("shape", [(64, 5), (7, 1, 1, 1), (6, 3, 5, 7)])
+def test_the_noise_is_tensorflows_and_compiled_it_is_the_same(shape):
+    def draw(step):
+        with NoiseStream(3, step) as stream:
+            return stream.uniform(list(shape)), stream.uniform(list(shape))
+
+    step = tf.constant(11, tf.int64)
+    first, second = draw(step)
+    seed = tf.random.experimental.stateless_fold_in(tf.constant([3, 11], tf.int64), 0, "philox")
+    expected = tf.random.stateless_uniform(shape, seed, alg="philox")
+    np.testing.assert_array_equal(first.numpy(), expected.numpy())
+    compiled = tf.function(draw, jit_compile=True)(step)
+    np.testing.assert_array_equal(compiled[0].numpy(), first.numpy())
+    np.testing.assert_array_equal(compiled[1].numpy(), second.numpy())
+    assert (first.numpy() != second.numpy()).any()
