@@ -5,7 +5,7 @@ for it (see `resnet_tf.runtime`), because both settings that matter most on a CP
 can only be made before TensorFlow is loaded.
 """
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 from resnet_tf import runtime
 

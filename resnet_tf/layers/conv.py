@@ -67,8 +67,7 @@ class Conv2D(tf.Module):
         window = tuple(dilation * (size - 1) + 1 for size in sizes)
         self._padding = conv_padding(padding, window, stride)
         # Of a 1x1 that strides over fewer channels, oneDNN's gradient for AVX2 is wrong.
-        bare = sizes == (1, 1) and isinstance(self._padding, str)
-        self._skips_first = bare and stride > 1 and channels_in < _ONEDNN_BLOCK
+        self._skips_first = sizes == (1, 1) and stride > 1 and channels_in < _ONEDNN_BLOCK
         self.kernel = tf.Variable(
             init((*sizes, channels_in // groups, channels_out)), name="kernel"
         )
@@ -77,11 +76,11 @@ class Conv2D(tf.Module):
     def __call__(self, x: tf.Tensor) -> tf.Tensor:
         """`[N, H, W, in]` to `[N, H', W', out]` of the same dtype: float32, bfloat16 or float16."""
         padding, stride = self._padding, self.stride
-        if self._skips_first:
-            x, stride = x[:, ::stride, ::stride], 1
         if not isinstance(padding, str):
             # On a CPU the gradient of a convolution with explicit padding is not oneDNN's.
             x, padding = tf.pad(x, padding), "VALID"
+        if self._skips_first:
+            x, stride = x[:, ::stride, ::stride], 1
         kernel = value_of(self.kernel, x.dtype)
         y = tf.nn.conv2d(x, kernel, stride, padding, dilations=self.dilation)
         return y if self.bias is None else tf.nn.bias_add(y, value_of(self.bias, x.dtype))
