@@ -60,7 +60,7 @@ def refuse_mismatch(chosen: Commit, config: Config, describe: dict, total_steps:
     saved = chosen.manifest
     if saved["config"] is None:
         raise _mismatch(
-            chosen, "the directory holds imported weights, not a run", "give another --model_dir"
+            chosen, "the directory holds weights, not a run", "give another --model_dir"
         )
     then, now = saved["architecture"], describe["architecture"]
     if then != now:

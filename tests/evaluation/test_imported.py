@@ -588,6 +588,6 @@ def test_training_does_not_go_on_from_imported_weights(imported, script, tmp_pat
     process = script("train.py", f"--model_dir={model_dir}",
                      "--model_options=depth=8,width_multiplier=0.25")  # fmt: skip
     assert process.returncode == 78 and process.stdout == ""
-    assert process.stderr.startswith("ERROR 78: the directory holds imported weights, not a run | ")
+    assert process.stderr.startswith("ERROR 78: the directory holds weights, not a run | ")
     assert process.stderr.count("\n") == 1
     assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")} == before
