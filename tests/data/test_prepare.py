@@ -264,8 +264,14 @@ def test_interrupted_script_leaves_the_output_unmade(tmp_path):
 
     hanging = tmp_path / "hang.py"
     hanging.write_text(
-        "import os, pathlib, runpy, signal, sys\n"
-        "pathlib.Path.read_bytes = lambda _: os.kill(os.getpid(), signal.SIGINT)\n"
+        "import os, pathlib, runpy, signal, sys, threading\n"
+        "came = threading.Event()\n"
+        "def interrupt(*_):\n"
+        "    came.set()\n"
+        "    raise KeyboardInterrupt\n"
+        # By hand: in the background of a shell the signal is ignored, and nothing would wait.
+        "signal.signal(signal.SIGINT, interrupt)\n"
+        "pathlib.Path.read_bytes = lambda _: os.kill(os.getpid(), signal.SIGINT) or came.wait()\n"
         f"sys.argv[0] = {str(ROOT / 'data' / 'prepare.py')!r}\n"
         "runpy.run_path(sys.argv[0], run_name='__main__')\n"
     )
