@@ -44,6 +44,8 @@ def train(config: Config, profiler: Profiler | None = None) -> dict:
     resumed, damaged = resume.choose(config)
     strategy = make_strategy(DeviceRequest.parse(config.devices))
     run = start.prepare(config, manifest, strategy, resumed)
+    if profiler:
+        profiler.refuse_beyond(run.total_steps)
     if resumed:
         if finished := _finished(run, resumed):
             reporting.say(f"already complete at step {resumed.step}: {config.model_dir}")

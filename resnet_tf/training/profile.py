@@ -63,6 +63,12 @@ class Profiler:
         """The next step after `step` at which a call has to end, if there is one."""
         return next((stop for stop in (self._first, self._last) if stop > step), None)
 
+    def refuse_beyond(self, total_steps: int) -> None:
+        """Raises UserError 64 where the run ends before the last step to record."""
+        if self._last > total_steps:
+            rule = f"must end by step {total_steps}, the last of the run"
+            raise errors.bad_flag("profile_steps", rule, self._last)
+
     def begin_at(self, step: int) -> None:
         """Begins recording where `step` says so; to be called just before a call of the loop."""
         if not self._tried and self._first <= step < self._last:

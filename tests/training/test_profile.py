@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
+from resnet_tf.errors import UserError
 from resnet_tf.training import trace
 from resnet_tf.training.profile import Profile, Profiler, table
 from resnet_tf.training.trace import OpTime
@@ -242,6 +243,13 @@ def test_a_run_that_ends_before_keeps_nothing_and_frees_the_profiler(tmp_path):
     following = Profiler(tmp_path / "following", 1, 2, said.append)
     following.begin_at(1)
     assert following.end_at(2) and said == []
+
+
+def test_steps_beyond_the_run_are_refused():
+    profiler = Profiler(pathlib.Path("unused"), 10, 20)
+    profiler.refuse_beyond(20)
+    with pytest.raises(UserError, match=r"ERROR 64: profile_steps must end by step 19, .* got 20 "):
+        profiler.refuse_beyond(19)
 
 
 # What the profiler cannot do.
