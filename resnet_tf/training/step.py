@@ -190,6 +190,7 @@ def _in_parts(gradient: Gradient, parts: int, xla: bool) -> Callable[[list, Batc
             lambda number, _: number < parts,
             lambda number, total: (number + 1, _added(total, part(number))),
             (tf.constant(1), part(0)),
+            parallel_iterations=1,  # else parts would overlap, and their memory with them
         )
         return Sums(*total)
 

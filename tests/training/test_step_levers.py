@@ -134,6 +134,15 @@ def test_without_batch_norm_parts_give_the_update_of_the_whole(two_replicas, rep
     np.testing.assert_array_equal(health["correct"], others["correct"])
 
 
+def test_no_part_begins_before_the_one_before_it_has_ended():
+    """Their memory is that of one part; the outer loop is that of the steps."""
+    _, train = start(ONE, accumulate=4)
+    function = train.get_concrete_function(batches(ONE, pictures(), labels()), tf.constant(1))
+    inner = function.graph.as_graph_def().library.function
+    loops = [node for f in inner for node in f.node_def if node.op in ("While", "StatelessWhile")]
+    assert [node.attr["parallel_iterations"].i for node in loops] == [1]
+
+
 def combined(parts):
     """Moves of plain SGD at rate 1 from batch norms that see one part each, by hand.
 
