@@ -15,8 +15,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 from absl import flags
 
 from resnet_tf import errors, recipes, runtime, scripts
-from resnet_tf.config import bad_flag
-from resnet_tf.errors import UserError
+from resnet_tf.errors import UserError, bad_flag
 
 _RECORDS = flags.DEFINE_integer("records", None, "in an epoch; default: the data set's")
 _LOGARITHMIC = flags.DEFINE_bool("logarithmic", False, "draw rates by their logarithms")
@@ -44,7 +43,7 @@ def main(_):
     total = config.total_steps(records)
     steps, rates = _rates(config, records, total)
     _draw(config, records, steps, rates)
-    say(f"{_OUTPUT.value}: {total} steps, {total * config.batch_size / records:.4g} epochs")
+    say(f"{_OUTPUT.value}: {total} steps, {total * config.examples_a_step / records:.4g} epochs")
     journal.emit({"event": "drawn", "output": _OUTPUT.value, "steps": total,
                   "first": _shortest(rates[0]), "highest": _shortest(rates.max()),
                   "last": _shortest(rates[-1])})  # fmt: skip
@@ -96,10 +95,10 @@ def _draw(config, records: int, steps, rates) -> None:
     else:
         axes.set_ylim(bottom=0)
     axes.set_title(config.recipe, pad=12)
-    axes.set_xlabel(f"steps of {config.batch_size:,} examples")
+    axes.set_xlabel(f"steps of {config.examples_a_step:,} examples")
     axes.set_ylabel("learning rate")
     axes.grid(alpha=0.3)
-    an_epoch = records / config.batch_size
+    an_epoch = records / config.examples_a_step
     epochs = axes.secondary_xaxis(
         "top", functions=(lambda step: step / an_epoch, lambda epoch: epoch * an_epoch)
     )

@@ -12,7 +12,7 @@ import tensorflow as tf
 from absl import flags
 from absl.testing import flagsaver
 
-from resnet_tf import runtime
+from resnet_tf import reporting, runtime
 from resnet_tf.errors import UserError
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -92,6 +92,14 @@ def test_first_highest_and_last_rate(draw, arguments, expected):
 def test_records_are_the_data_sets_or_as_told(draw):
     assert draw("--epochs=2")[0]["steps"] == 90  # 2 · 1437 / 32 = 89.8
     assert draw("--epochs=2", "--records=3200")[0]["steps"] == 200
+
+
+def test_a_step_of_several_parts_takes_the_examples_of_all(draw, monkeypatch):
+    said = []
+    monkeypatch.setattr(reporting, "say", said.append)
+    event, _ = draw("--epochs=2", "--records=3200", "--batch_size=32", "--accumulate=4")
+    assert event["steps"] == 50
+    assert said[0].endswith(": 50 steps, 2 epochs")
 
 
 def test_the_records_are_enough_where_the_data_is_not_there(draw):
