@@ -74,6 +74,9 @@ class Profiler:
         if not self._tried and self._first <= step < self._last:
             self._tried = True
             self._attempt(self._start, step)
+        elif not self._tried and step >= self._last:
+            self._tried = True
+            self._say(f"no profile of steps {self._first} to {self._last}: they are done already")
 
     def end_at(self, step: int) -> Profile | None:
         """Ends recording where `step` says so, and gives the profile; just after a call."""

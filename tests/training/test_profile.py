@@ -224,13 +224,15 @@ def test_a_run_resumed_between_records_what_is_left(tmp_path):
     assert of_kind(profile, "MatMul").calls == 3
 
 
-def test_a_run_resumed_behind_records_nothing(tmp_path):
-    profiler = Profiler(tmp_path / "profile", 10, 20)
+def test_a_run_resumed_behind_records_nothing_and_says_so_once(tmp_path):
+    said = []
+    profiler = Profiler(tmp_path / "profile", 10, 20, said.append)
     for step in (20, 30):
         profiler.begin_at(step)
         assert profiler.end_at(step) is None
     profiler.close()
     assert not (tmp_path / "profile").exists()
+    assert said == ["no profile of steps 10 to 20: they are done already"]
 
 
 def test_a_run_that_ends_before_keeps_nothing_and_frees_the_profiler(tmp_path):
