@@ -75,6 +75,9 @@ def _refuse_step(config: "Config") -> None:
     """What loss, gradient and update cannot be."""
     if config.clip and config.clip_at <= 0:
         raise bad_flag("clip_at", "must be above 0", config.clip_at)
+    if config.optimizer == "lars" and config.trust == 0:
+        # A ratio of nothing counts as 1, so that would be SGD at the whole rate.
+        raise bad_flag("trust", "must be above 0", config.trust)
     if config.layer_decay == 0:
         raise bad_flag("layer_decay", "must be above 0", config.layer_decay)
     for weight in config.class_weights:

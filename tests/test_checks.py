@@ -223,6 +223,10 @@ def test_a_rate_of_0_for_all_parts_but_the_last():
     refused("layer_decay must be above 0, got 0.0 | --layer_decay | ", steps=1, layer_decay=0.0)
 
 
+def test_a_trust_of_0_would_be_no_trust_ratio():
+    refused("trust must be above 0, got 0.0 | --trust | ", steps=1, optimizer="lars", trust=0.0)
+
+
 @pytest.mark.parametrize("value", [NAN, INF, -1.0])
 def test_a_class_weight_that_cannot_be(value):
     message = f"class_weights must be finite and 0 or more, got {value} | --class_weights | "
