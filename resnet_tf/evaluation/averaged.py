@@ -9,8 +9,7 @@ import numpy as np
 from resnet_tf import checkpoint, errors, runtime
 from resnet_tf.checkpoint import Commit, commit
 from resnet_tf.checkpoint.restore import open_reader
-from resnet_tf.config import bad_flag
-from resnet_tf.errors import UserError
+from resnet_tf.errors import UserError, bad_flag
 from resnet_tf.evaluation import model_directory
 from resnet_tf.preprocessing import Preprocessing
 

@@ -10,10 +10,8 @@ from collections.abc import Callable, Sequence
 import tensorflow as tf
 
 from resnet_tf.layers import BatchNorm, NoiseStream, StatisticsTape, Values
-from resnet_tf.training.losses import cross_entropy
+from resnet_tf.training.losses import Loss, cross_entropy
 from resnet_tf.training.metrics import correct_in_top
-
-Loss = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 
 @dataclasses.dataclass(frozen=True)
