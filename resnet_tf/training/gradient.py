@@ -32,6 +32,15 @@ class Batch:
     step: tf.Tensor
     scale: tf.Tensor
 
+    def part(self, number: tf.Tensor | int, parts: int) -> "Batch":
+        """One of `parts` of the same size, counted from 0; they divide `b`, which is static."""
+        size = self.images.shape[0] // parts
+        images, labels = (
+            tf.reshape(x, [parts, size, *x.shape[1:]])[number] for x in (self.images, self.labels)
+        )
+        first = self.first + number * size
+        return dataclasses.replace(self, images=images, labels=labels, first=first)
+
 
 @dataclasses.dataclass(frozen=True)
 class Sums:

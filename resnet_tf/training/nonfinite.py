@@ -79,10 +79,12 @@ def _examine(run: Run, health: dict[str, np.ndarray], step: int) -> dict:
         for name in ("loss", "gradient_norm", "learning_rate", "loss_scale")
     }
     images, labels, _ = next(iter(run.feed.batches(step)))
-    largest = _make_probe(run)(images, labels)
+    probe = _make_probe(run)
+    # Part by part as the step was, since each has its own batch statistics.
+    parts = [probe(images, labels, tf.constant(i)) for i in range(run.config.accumulate)]
     layers = {
-        name: [_plain(value) for value in _over_replicas(run, values)]
-        for name, values in largest.items()
+        name: [_plain(value) for value in np.max([_over_replicas(run, p[name]) for p in parts], 0)]
+        for name in parts[0]
     }
     return {
         "at_step": step + 1,
@@ -93,15 +95,16 @@ def _examine(run: Run, health: dict[str, np.ndarray], step: int) -> dict:
 
 
 def _make_probe(run: Run):
-    """A function from a batch to name -> the largest |value|s of each layer."""
+    """A function from a batch and a part's number to name -> the largest |value|s of each layer."""
     gradient, state = run.gradient, run.state
 
-    def probe(images, labels):
+    def probe(images, labels, number):
         replica = tf.distribute.get_replica_context()
         values = [tf.convert_to_tensor(variable) for variable in gradient.variables]
         first = replica.replica_id_in_sync_group * tf.shape(images)[0]
         step, scale = state.step.read_value(), state.loss_scale.value()
-        sums = gradient(values, Batch(images, labels, first, step, scale))
+        part = Batch(images, labels, first, step, scale).part(number, run.config.accumulate)
+        sums = gradient(values, part)
         by_id = {id(v): g for v, g in zip(gradient.variables, sums.gradients)}
         names = named_variables(state.model).items()
         found = {
@@ -109,9 +112,9 @@ def _make_probe(run: Run):
             [_largest(v)]
             for name, v in names
         }  # fmt: skip
-        noise = NoiseStream(run.config.seed, step, first, run.config.examples_a_step)
+        noise = NoiseStream(run.config.seed, step, part.first, run.config.examples_a_step)
         with Values(gradient.variables, values), StatisticsTape(), noise:
-            outputs = state.model.features(gradient.prepared(images), training=True)
+            outputs = state.model.features(gradient.prepared(part.images), training=True)
         found |= {f"output {name}": [_largest(x)] for name, x in outputs.items()}
         return found
 

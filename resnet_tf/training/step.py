@@ -171,16 +171,7 @@ def _in_parts(gradient: Gradient, parts: int, xla: bool) -> Callable[[list, Batc
 
     def compute(values, batch):
         def part(number):
-            size = tf.shape(batch.images)[0] // parts
-            images, labels = (
-                tf.reshape(x, [parts, x.shape[0] // parts, *x.shape[1:]])[number]
-                for x in (batch.images, batch.labels)
-            )
-            first = batch.first + number * size
-            return call(
-                values,
-                *_fields(dataclasses.replace(batch, images=images, labels=labels, first=first)),
-            )
+            return call(values, *_fields(batch.part(number, parts)))
 
         if parts == 1:
             return Sums(*call(values, *_fields(batch)))

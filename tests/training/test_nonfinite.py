@@ -131,6 +131,26 @@ def test_the_table_tells_each_layer_the_infinite_ones_first(data, tmp_path, pois
     assert event["layers"]["output final"] == ["nan"]
 
 
+def test_it_looks_at_the_parts_that_the_step_was_made_of(
+    data, tmp_path, poison, monkeypatch, two_replicas
+):
+    seen = set()
+
+    class Watched(small_runs.Tiny):
+        def features(self, images, training):
+            seen.add(images.shape[0])
+            return super().features(images, training)
+
+    small_runs.use(lambda name, channels, **_: Watched(channels), monkeypatch, two_replicas)
+    whole = rows_of(stopped(data, tmp_path / "whole"))
+    assert seen == {4}
+    seen.clear()
+    parts = rows_of(stopped(data, tmp_path / "parts", batch_size=2, accumulate=2))
+    assert seen == {2}
+    assert parts["output final"] == whole["output final"] == ["nan"]
+    assert parts["weights conv/kernel"][1] == "nan"
+
+
 def test_layers_that_are_sound_come_last():
     rows = [
         ("layer", "a", "b"),
