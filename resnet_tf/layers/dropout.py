@@ -25,13 +25,20 @@ class NoiseStream:
       step: int64 scalar.
       first, total: number of the first example in the global batch, int32 scalar, and of all
         its examples. By default the replica context tells them, each replica having its share.
+      stride: distance of its examples in the global batch, 1 by default.
     """
 
     def __init__(
-        self, seed: int, step: tf.Tensor, first: tf.Tensor | None = None, total: int | None = None
+        self,
+        seed: int,
+        step: tf.Tensor,
+        first: tf.Tensor | None = None,
+        total: int | None = None,
+        *,
+        stride: int = 1,
     ):
         self._seed = tf.stack([tf.constant(seed, tf.int64), tf.cast(step, tf.int64)])
-        self._first, self._total, self._draws = first, total, 0
+        self._first, self._total, self._stride, self._draws = first, total, stride, 0
 
     def __enter__(self) -> "NoiseStream":
         self._outer = getattr(_streams, "current", None)
@@ -55,7 +62,10 @@ class NoiseStream:
         everyone = tf.random.stateless_uniform(
             [total, *shape[1:]], seed, None, None, tf.int32, alg="philox"
         )
-        own = tf.slice(everyone, [first, *[0] * (len(shape) - 1)], shape)
+        stride = self._stride
+        if stride > 1:
+            everyone = tf.reshape(everyone, [-1, stride, *shape[1:]])[:, first % stride]
+        own = tf.slice(everyone, [first // stride, *[0] * (len(shape) - 1)], shape)
         return tf.cast(own & (2**_DIGITS - 1), tf.float32) * 2.0**-_DIGITS
 
 

@@ -22,6 +22,7 @@ class Batch:
       images: pixels `[b, H, W, C]`, uint8 or float32.
       labels: int64 `[b]`, or float32 `[b, classes]`.
       first: number of its first example in the global batch, int32 scalar.
+      stride: how far apart its examples are there.
       step: finished steps, int64 scalar.
       scale: of the loss whose gradients are taken, float32 scalar.
     """
@@ -31,15 +32,21 @@ class Batch:
     first: tf.Tensor
     step: tf.Tensor
     scale: tf.Tensor
+    stride: int = 1
 
     def part(self, number: tf.Tensor | int, parts: int) -> "Batch":
-        """One of `parts` of the same size, counted from 0; they divide `b`, which is static."""
-        size = self.images.shape[0] // parts
+        """One of `parts` of the same size, counted from 0; they divide `b`, which is static.
+
+        It has every `parts`-th example, so the replicas' parts of a number are, taken together,
+        the same examples for any number of replicas.
+        """
         images, labels = (
-            tf.reshape(x, [parts, size, *x.shape[1:]])[number] for x in (self.images, self.labels)
+            tf.reshape(x, [x.shape[0] // parts, parts, *x.shape[1:]])[:, number]
+            for x in (self.images, self.labels)
         )
-        first = self.first + number * size
-        return dataclasses.replace(self, images=images, labels=labels, first=first)
+        return dataclasses.replace(
+            self, images=images, labels=labels, first=self.first + number, stride=parts
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,7 +112,9 @@ class Gradient:
     def __call__(self, values: list[tf.Tensor], batch: Batch) -> Sums:
         """The sums of one batch, for the values of `variables`, float32."""
         trained = values[: self._number_trained]
-        noise = NoiseStream(self._seed, batch.step, batch.first, self._batch_size)
+        noise = NoiseStream(
+            self._seed, batch.step, batch.first, self._batch_size, stride=batch.stride
+        )
         with (
             tf.GradientTape(watch_accessed_variables=False) as tape,
             StatisticsTape() as statistics,

@@ -112,7 +112,8 @@ def _make_probe(run: Run):
             [_largest(v)]
             for name, v in names
         }  # fmt: skip
-        noise = NoiseStream(run.config.seed, step, part.first, run.config.examples_a_step)
+        examples = run.config.examples_a_step
+        noise = NoiseStream(run.config.seed, step, part.first, examples, stride=part.stride)
         with Values(gradient.variables, values), StatisticsTape(), noise:
             outputs = state.model.features(gradient.prepared(part.images), training=True)
         found |= {f"output {name}": [_largest(x)] for name, x in outputs.items()}

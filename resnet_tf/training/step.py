@@ -160,7 +160,7 @@ def _in_parts(gradient: Gradient, parts: int, xla: bool) -> Callable[[list, Batc
     """The sums of a batch that is cut into parts, one after the other."""
 
     def flat(values, *batch):
-        sums = gradient(values, Batch(*batch))
+        sums = gradient(values, Batch(*batch, stride=parts))
         return sums.gradients, sums.statistics, sums.loss, sums.correct
 
     # One graph for all parts; but a sum over replicas cannot stand in a function of its own.

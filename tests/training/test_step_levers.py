@@ -184,16 +184,20 @@ def test_each_part_of_each_replica_has_its_own_statistics_and_their_mean_moves(
 ):
     strategy = two_replicas if replicas == 2 else ONE
     moves, _ = after(strategy, accumulate=parts, optimizer=OPTIMIZERS["sgd"], rate=1.0)
-    compare(moves, combined(np.arange(BATCH).reshape(replicas * parts, -1)))
+    shares = np.arange(BATCH).reshape(replicas, -1)
+    compare(moves, combined([share[k::parts] for share in shares for k in range(parts)]))
 
 
+@pytest.mark.parametrize("replicas", [1, 2])
 @pytest.mark.parametrize("parts", [1, 2, 4])
-def test_a_part_is_normalized_over_all_replicas_where_they_are_synchronized(two_replicas, parts):
+def test_a_part_is_normalized_over_all_replicas_where_they_are_synchronized(
+    two_replicas, replicas, parts
+):
+    strategy = two_replicas if replicas == 2 else ONE
     told = {"network": SYNC, "accumulate": parts, "optimizer": OPTIMIZERS["sgd"], "rate": 1.0}
-    moves, _ = after(two_replicas, **told)
-    # The k-th part of the batch norms is the k-th of each replica's share.
-    shares = np.arange(BATCH).reshape(2, parts, -1)
-    compare(moves, combined([shares[:, k].ravel() for k in range(parts)]))
+    moves, _ = after(strategy, **told)
+    # Every parts-th example: the same ones for any number of replicas.
+    compare(moves, combined([np.arange(BATCH)[k::parts] for k in range(parts)]))
 
 
 # --- noise
