@@ -105,6 +105,8 @@ def rate(found: Findings, config: Config, records: int) -> None:
         rate_highest=highest,
         rate_last=last,
     )
+    if warmup >= total:
+        found.warn("rate", f"no step is left after the {warmup:,} steps of warm-up")
 
 
 def begin(found: Findings, config: Config) -> Commit | None:

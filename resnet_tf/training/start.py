@@ -66,7 +66,8 @@ def _go_on(run: Run, resumed: Commit) -> None:
     """The state of a commit of the same run, and the records that it had left out."""
     resume.refuse_mismatch(resumed, run.config, run.describe, run.total_steps)
     checkpoint.restore(resumed, run.variables)
-    run.describe["origin"] = resumed.manifest.get("origin")
+    if "origin" in resumed.manifest:
+        run.describe["origin"] = resumed.manifest["origin"]
     if run.config.bad_records == "skip":
         run.feed.leave_out(resumed.manifest.get("bad_records", []))
 

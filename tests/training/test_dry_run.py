@@ -314,6 +314,14 @@ def test_the_length_of_whole_epochs(capsys):
     assert "8 steps, 2 epochs of 4 steps\n" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("warmup", "warned"), [("5", False), ("6", True), ("200%", True)])
+def test_a_warmup_longer_than_the_run(capsys, warmup, warned):
+    found = Findings()
+    foreseen.rate(found, Config(steps=6, warmup=warmup), 20)
+    said = found.warnings
+    assert [text.startswith("no step is left after the ") for text in said] == [True] * warned
+
+
 def test_times_and_sizes_for_people():
     assert [findings.duration(s) for s in (0, 0.493, 12.3, 60, 100, 7322)] == [
         "0 s", "0.49 s", "12 s", "1:00", "1:40", "2:02:02"]  # fmt: skip

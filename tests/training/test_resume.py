@@ -62,6 +62,8 @@ def test_the_same_bits(kind, plain, tmp_path, monkeypatch, capsys):
     assert resumed["step"] == undisturbed["step"] == 6
     assert resumed["digest"] == undisturbed["digest"]
     assert resumed["eval"] == undisturbed["eval"]
+    fields = [checkpoint.find(tmp_path / name).manifest.keys() for name in ("run", "undisturbed")]
+    assert fields[0] == fields[1]
     assert plain["digest"] != undisturbed["digest"]  # what was told did something
     if kind == "adam":
         saved_by_adam(tmp_path / "run")
