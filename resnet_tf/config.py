@@ -237,8 +237,9 @@ class Config:
         one_of=("stop", "skip", "rollback"),
     )  # fmt: skip
     nonfinite_limit: int = _option(
-        10, "on_nonfinite=skip, rollback: how often, before it stops", at_least=0, harmless=True
-    )
+        10, "on_nonfinite=skip, rollback: how often, before it stops", at_least=0, at_most=100,
+        harmless=True,
+    )  # fmt: skip
     sync_batch_norm: bool = _option(False, "batch statistics over all devices")
     devices: str = _option(
         "auto", "auto, cpu, cpu:N (N logical CPUs), gpu:all or gpu:0,1", harmless=True

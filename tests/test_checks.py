@@ -38,8 +38,8 @@ LOWEST = {
     "save_every_steps": 0, "eval_every_steps": 0, "log_every_steps": 1, "keep": 1,
 }  # fmt: skip
 HIGHEST = {
-    "layer_decay": 1, "policy_magnitude": 30, "brightness": 1, "contrast": 1, "saturation": 1,
-    "hue": 0.5, "grey": 1, "erasing": 1,
+    "layer_decay": 1, "nonfinite_limit": 100, "policy_magnitude": 30, "brightness": 1,
+    "contrast": 1, "saturation": 1, "hue": 0.5, "grey": 1, "erasing": 1,
 }  # fmt: skip
 LENGTHS = ("steps", "epochs", "examples")
 NEVER_0 = ("layer_decay", "peak")

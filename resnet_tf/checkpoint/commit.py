@@ -232,6 +232,25 @@ def newest(directory: pathlib.Path, damaged: list[tuple[pathlib.Path, str]]) -> 
     return None
 
 
+def before(directory: pathlib.Path, step: int) -> Commit:
+    """The newest commit of fewer than `step` steps that verifies; where there is none, of `step`.
+
+    Those that are passed over are set aside where they are damaged, and retracted where not.
+    """
+    for path in commits(directory):
+        try:
+            found = verify(path)
+        except ValueError:
+            set_aside(path)
+            continue
+        if found.step < step or path == commits(directory)[-1]:
+            return found
+        retract(path)
+    raise UserError(
+        errors.MISMATCH, "there is no commit to go back to", directory, "start in another directory"
+    )
+
+
 def find(path: str | os.PathLike) -> Commit:
     """The commit that a `--checkpoint` means: one commit, or the newest of a model directory.
 
@@ -267,12 +286,16 @@ def sweep(directory: pathlib.Path, keep: int) -> None:
     rename first, so that nothing half deleted looks like a commit.
     """
     for path in commits(directory)[keep:]:
-        trash = path.with_name(f"{path.name}.trash-{uuid.uuid4().hex[:8]}")
-        os.rename(path, trash)
+        retract(path)
     if directory.is_dir():
         for path in directory.iterdir():
             if re.fullmatch(r"step_\d+\.(tmp|trash)-[0-9a-f]{8}", path.name):
                 shutil.rmtree(path, ignore_errors=True)
+
+
+def retract(path: pathlib.Path) -> None:
+    """Takes a commit its name, so that its step can be written again; `sweep` will remove it."""
+    os.rename(path, path.with_name(f"{path.name}.trash-{uuid.uuid4().hex[:8]}"))
 
 
 def set_aside(path: pathlib.Path) -> pathlib.Path:

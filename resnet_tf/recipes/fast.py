@@ -122,7 +122,7 @@ def _imagenet_rsb_a3() -> Recipe:
         "Wightman et al. 2021, arXiv 2110.00476, Table 2, procedure A3",
         "top-1 78.1 % on ImageNet",
         departures="RandAugment without noise in its magnitude; bilinear resizing; mixup and CutMix"
-        " draw for each picture, not for a batch",
+        " draw for each picture, not for a batch; the loss is summed over classes, not their mean",
         image_size=160,
         eval_image_size=224,
         eval_shorter_side=236,

@@ -134,6 +134,13 @@ def start_from(
     return tuple(sorted(new))
 
 
+def refuse_frozen(new: Collection[str], plan: Plan, model: models.Classifier) -> None:
+    """Raises UserError 64 where a head with its first, random weights would never be trained."""
+    named = named_variables(model)
+    if any(named[name].trainable and name not in plan.trained for name in new):
+        raise bad_flag("freeze", "must leave the head, which is new since the classes differ")
+
+
 def _same_classes(origin: Commit, classes: Collection[str]) -> bool:
     """Weights without names of classes fit those of the same number."""
     names = origin.manifest["classes"]

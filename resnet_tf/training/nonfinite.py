@@ -6,7 +6,7 @@ weight, gradient and output. Then, as `on_nonfinite` says:
 
     stop       the run ends with code 76
     skip       the step changes nothing and counts
-    rollback   back to the newest commit, and on from there at half the rate
+    rollback   back to the newest commit before that step, and on from there at half the rate
 
 skip and rollback stop, too, once they have been needed more than `nonfinite_limit` times.
 """
@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from resnet_tf import checkpoint, errors
-from resnet_tf.checkpoint import Commit
+from resnet_tf.checkpoint import Commit, commit
 from resnet_tf.errors import UserError
 from resnet_tf.layers import NoiseStream, StatisticsTape, Values, named_variables
 from resnet_tf.reporting import Console, Journal
@@ -56,7 +56,8 @@ def recover(
         journal.write("nonfinite", step=step + 1, **found)
         console.say(f"{what}: left out")
         return step + 1
-    back = checkpoint.newest(run.commits, [])
+    # Not the commit of this very step: its gradient does not depend on the rate.
+    back = commit.before(run.commits, step)
     checkpoint.restore(back, run.variables)
     run.state.rate_factor.assign(0.5**times)
     journal.rewind(back.step)

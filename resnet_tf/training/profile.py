@@ -7,13 +7,15 @@ plugin shows, and `<host>.perfetto.json.gz`, which https://ui.perfetto.dev opens
 import dataclasses
 import pathlib
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
 from resnet_tf import errors, reporting
 from resnet_tf.files import make_directory
-from resnet_tf.training import trace
-from resnet_tf.training.trace import OpTime
+
+if TYPE_CHECKING:
+    from resnet_tf.training.trace import OpTime
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Profile:
     last: int
     xplane: pathlib.Path
     perfetto: pathlib.Path
-    ops: list[OpTime]
+    ops: list["OpTime"]
 
 
 class Profiler:
@@ -96,6 +98,9 @@ class Profiler:
         self._since = step
 
     def _stop(self, step: int) -> Profile:
+        # Only here, since it reads what TensorFlow does not promise to keep where it is.
+        from resnet_tf.training import trace
+
         first, self._since = self._since, None
         tf.profiler.experimental.stop()
         runs = self._directory / "plugins" / "profile"

@@ -77,6 +77,7 @@ def _begin(run: Run, origin: Commit | None) -> None:
     model, config, new = run.state.model, run.config, None
     if origin:
         new = fine_tuning.start_from(origin, model, run.describe["classes"])
+        fine_tuning.refuse_frozen(new, run.plan, model)
         run.describe["origin"] = {
             "checkpoint": str(origin.path),
             "step": origin.step,

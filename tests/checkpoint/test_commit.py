@@ -560,3 +560,26 @@ def test_a_commit_that_does_not_read_back_is_an_error_of_the_disk(tmp_path, monk
         write(tmp_path, 2, tensors(), FIELDS)
     monkeypatch.undo()
     assert verify(tmp_path / "step_000000001").step == 1
+
+
+def test_going_back_takes_the_newest_before_a_step_and_frees_the_others(tmp_path):
+    write_steps(tmp_path, 1, 2, 3)
+    assert commits_module.before(tmp_path, 3).step == 2
+    assert sorted(p.name.split("-")[0] for p in tmp_path.iterdir()) == [
+        "step_000000001", "step_000000002", "step_000000003.trash"]  # fmt: skip
+    write(tmp_path, 3, tensors(seed=9), {})  # another state has room there
+
+
+def test_going_back_stays_at_the_only_commit(tmp_path):
+    write_steps(tmp_path, 3)
+    assert commits_module.before(tmp_path, 3).step == 3
+    assert names(tmp_path) == ["step_000000003"]
+
+
+def test_going_back_passes_over_damaged_commits(tmp_path):
+    write_steps(tmp_path, 1, 2)
+    (tmp_path / "step_000000002" / "manifest.json").write_text("{}")
+    assert commits_module.before(tmp_path, 5).step == 1
+    (tmp_path / "step_000000001" / "manifest.json").write_text("{}")
+    with pytest.raises(UserError, match="ERROR 78: there is no commit to go back to"):
+        commits_module.before(tmp_path, 5)

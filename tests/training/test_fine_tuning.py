@@ -327,6 +327,15 @@ def test_the_table_of_trained_frozen_and_new():
     assert {line.split()[-1] for line in without[1:]} == {"new"}
 
 
+def test_a_new_head_must_be_trained():
+    model = network()
+    new = ("head/bias", "head/kernel")
+    fine_tuning.refuse_frozen(new, plan(model, freeze=("stem",)), model)
+    fine_tuning.refuse_frozen((), plan(model, freeze=("head",)), model)
+    with pytest.raises(UserError, match="ERROR 64: freeze must leave the head, which is new "):
+        fine_tuning.refuse_frozen(new, plan(model, freeze=("head",)), model)
+
+
 # --- through the loop
 
 

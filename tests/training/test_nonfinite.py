@@ -270,10 +270,10 @@ def cure_after(poison, times, monkeypatch):
 @pytest.mark.parametrize("bad, every, back, times", [
     (0, 0, 0, 1),  # before any step
     (2, 0, 0, 1),  # the commit of step 0 is the only one
-    (1, 1, 1, 2),  # right behind a commit
-    (2, 1, 2, 1),
+    (1, 1, 0, 2),  # right behind a commit, which would not help
+    (2, 1, 1, 1),
 ])  # fmt: skip
-def test_rollback_goes_on_from_the_newest_commit_at_half_the_rate(
+def test_rollback_goes_on_from_the_newest_commit_before_the_step_at_half_the_rate(
     data, tmp_path, poison, monkeypatch, bad, every, back, times
 ):
     """The truth is a run whose schedule has that factor from that step on."""
