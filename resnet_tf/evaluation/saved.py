@@ -50,7 +50,6 @@ def load(commit: Commit, weights: str = "auto") -> SavedModel:
     Raises:
       UserError: 78 where variables and commit disagree, or there is no average.
     """
-    weights = _refuse_missing(commit, weights)
     architecture, classes = commit.manifest["architecture"], commit.manifest["classes"]
     pictures = Preprocessing.from_json(commit.manifest["preprocessing"])
     try:
@@ -68,6 +67,7 @@ def load(commit: Commit, weights: str = "auto") -> SavedModel:
             commit.path,
             f"evaluate it with resnet_tf {made_by}, which made it",
         ) from error
+    weights = _refuse_missing(commit, weights)
     prefix = "average/" if weights == "average" else "model/"
     variables = {prefix + name: v for name, v in named_variables(model).items()}
     checkpoint.restore(commit, variables, prefix=prefix)

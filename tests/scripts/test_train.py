@@ -246,7 +246,7 @@ BAD = [
     (["--batch_size=0"], 64, "batch_size must be 1 or more, got 0 | --batch_size"),
     (["--batch_size=ten"], 64, "flag --batch_size=ten"),
     (["stray"], 64, "unexpected argument 'stray'"),
-    (["--schedule=linear"], 64, "schedule must be constant, step or cosine, got linear"),
+    (["--schedule=linear"], 64, "schedule must be constant, step, piecewise, exponential, poly"),
     (["--model_options=depth"], 64, "model_options must be name=value,name=value, got 'depth'"),
     (["--schedule=step", "--factors=1,x"], 64, "factors must be numbers, got 1,x"),
     (["--devices=tpu"], 64, "devices must be auto, cpu, cpu:N, gpu:all or gpu:0,1, got 'tpu'"),

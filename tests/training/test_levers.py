@@ -14,7 +14,7 @@ from resnet_tf import checkpoint
 from resnet_tf.checkpoint.digest import digest_of
 from resnet_tf.config import Config
 from resnet_tf.errors import UserError
-from resnet_tf.training import loop
+from resnet_tf.training import loop, start
 
 import tensorflow as tf  # isort: skip
 
@@ -277,7 +277,7 @@ def test_parts_of_a_batch_add_up_to_it(trained):
 
 @pytest.mark.parametrize("told", [{}, {"accumulate": 2}, {"precision": "bfloat16"}])
 def test_xla_compiles_the_same_gradient(trained, told, monkeypatch):
-    graphs, build = [], loop.build
+    graphs, build = [], start.build
 
     def watch(*arguments):
         run = build(*arguments)
@@ -287,7 +287,7 @@ def test_xla_compiles_the_same_gradient(trained, told, monkeypatch):
         return run
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "build", watch)
+        patch.setattr(start, "build", watch)
         run = trained(xla=True, **told)
     assert run.done["step"] == 3 and '"_XlaMustCompile"' in graphs[0]
     plain = trained(**told)

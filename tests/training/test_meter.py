@@ -31,7 +31,7 @@ def test_means_of_an_interval_without_the_time_of_the_first_call(clock):
     call(meter, clock, 2.0, [1.0, 1.0], correct=4, wait=0.25)
     assert meter.interval() == {
         "loss": 2.0, "top1": 0.3, "gradient_norm": 1.0, "learning_rate": 0.5,
-        "images_per_second": 10.0, "input_wait_share": 0.25,
+        "images_per_second": 10.0, "input_wait_share": 0.25, "loss_scale": 1.0, "overflows": 0,
     }  # fmt: skip
     call(meter, clock, 1.0, [0.5])
     assert meter.interval()["images_per_second"] == 10.0
