@@ -237,13 +237,14 @@ def before(directory: pathlib.Path, step: int) -> Commit:
 
     Those that are passed over are set aside where they are damaged, and retracted where not.
     """
-    for path in commits(directory):
+    paths = commits(directory)
+    for path in paths:
         try:
             found = verify(path)
         except ValueError:
             set_aside(path)
             continue
-        if found.step < step or path == commits(directory)[-1]:
+        if found.step < step or path == paths[-1]:
             return found
         retract(path)
     raise UserError(
