@@ -46,7 +46,10 @@ def _cifar10_fast() -> Recipe:
         "eval_every_steps": 490,
     }
     return _cifar10(
-        "cifar10_fast", "cifar_resnet18", told, expected="aim: 94 % on lossless CIFAR-10; not published"
+        "cifar10_fast",
+        "cifar_resnet18",
+        told,
+        expected="aim: 94 % on lossless CIFAR-10; not published",
     )
 
 
