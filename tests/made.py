@@ -37,7 +37,9 @@ def record(encoded, label, features=records.USUAL):
         features.label: tf.train.Feature(int64_list=tf.train.Int64List(value=[label])),
         features.filename: tf.train.Feature(bytes_list=tf.train.BytesList(value=[b"a file"])),
     }
-    return tf.train.Example(features=tf.train.Features(feature=fields)).SerializeToString()
+    return tf.train.Example(features=tf.train.Features(feature=fields)).SerializeToString(
+        deterministic=True
+    )
 
 
 def data_set(directory, splits, *, classes=10, size=None, channels=3, **more):

@@ -92,7 +92,7 @@ def payload_with(fault):
     if fault == "no label":
         picture = tf.train.Feature(bytes_list=tf.train.BytesList(value=[SOUND]))
         features = tf.train.Features(feature={"image/encoded": picture})
-        return tf.train.Example(features=features).SerializeToString()
+        return tf.train.Example(features=features).SerializeToString(deterministic=True)
     pictures = {"cut": jpeg_without_end, "gif": lambda: b"GIF89a" + b"." * 99,
                 "huge": lambda: bytes(HUGE)}  # fmt: skip
     return made.record(pictures.get(fault, lambda: SOUND)(), 0)

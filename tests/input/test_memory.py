@@ -213,7 +213,9 @@ def test_flipped_bit_in_the_checksum_of_a_length(tmp_path):
 
 
 def example(**features):
-    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
+    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString(
+        deterministic=True
+    )
 
 
 def of_bytes(*values):
@@ -264,6 +266,19 @@ LABEL = of_integers(1)
             example(**{"image/encoded": of_bytes(b""), "image/class/label": LABEL}),
             "image/encoded is neither JPEG nor PNG, it starts b''",
         ),
+    ],
+    # A map's order in its bytes is the process's own: bytes name no test.
+    ids=[
+        "no record",
+        "empty",
+        "no picture",
+        "picture is a number",
+        "no label",
+        "two labels",
+        "label is text",
+        "GIF",
+        "WebP",
+        "no bytes",
     ],
 )
 def test_record_that_is_no_picture_with_a_label(tmp_path, payload, message):
