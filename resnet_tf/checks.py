@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from resnet_tf import durations
@@ -12,6 +13,34 @@ if TYPE_CHECKING:
 
 # Of counts and of the seed: far beyond any real use.
 LARGEST = 2**31 - 1
+# Fields that do nothing but beside another field, or beside these values of it.
+_USED_WITH = {
+    "rate_batch_size": "rate_rule linear sqrt",
+    "boundaries": "schedule step piecewise",
+    "factors": "schedule step piecewise",
+    "decay_every": "schedule exponential",
+    "decay_factor": "schedule exponential",
+    "staircase": "schedule exponential",
+    "power": "schedule polynomial",
+    "start_factor": "schedule one_cycle",
+    "peak": "schedule one_cycle",
+    "end_factor": "schedule polynomial cosine one_cycle",
+    "momentum": "optimizer sgd lars rmsprop",
+    "nesterov": "optimizer sgd lars",
+    "beta1": "optimizer adam adamw lamb",
+    "beta2": "optimizer adam adamw lamb",
+    "rho": "optimizer rmsprop",
+    "epsilon": "optimizer adam adamw rmsprop lars lamb",
+    "trust": "optimizer lars",
+    "clip_at": "clip",
+    "focal_gamma": "loss focal",
+    "crop_ratio": "crop_scale",
+    "policy_layers": "policy randaugment",
+    "policy_magnitude": "policy randaugment",
+    "erasing_fill": "erasing",
+    "bad_records_limit": "bad_records skip",
+    "nonfinite_limit": "on_nonfinite skip rollback",
+}
 
 
 def refuse_impossible(config: "Config") -> None:
@@ -27,6 +56,18 @@ def refuse_impossible(config: "Config") -> None:
     _refuse_schedule(config)
     _refuse_step(config)
     _refuse_pictures(config)
+
+
+def without_effect(config: "Config", names: Iterable[str]) -> list[str]:
+    """A sentence for each of the named fields that does nothing beside the others' values."""
+    sentences = []
+    for name in names:
+        other, *values = _USED_WITH.get(name, name).split()
+        value = getattr(config, other)
+        if other != name and (value not in values if values else not value):
+            needs = f"{other}={'|'.join(values)}" if values else other
+            sentences.append(f"--{name} has no effect: it is used with --{needs}")
+    return sentences
 
 
 def _refuse_out_of_range(field: dataclasses.Field, value: object) -> None:

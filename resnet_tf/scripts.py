@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 
 from absl import app, flags
 
-from resnet_tf import errors
+from resnet_tf import checks, errors
 from resnet_tf.config import Config
 from resnet_tf.errors import UserError, bad_flag
 
@@ -120,7 +120,8 @@ def define_config_flags(common: Iterable[str]) -> None:
 def config_from_flags(recipe: Config) -> Config:
     """The recipe with every flag that was given put in its place.
 
-    Of steps, epochs and examples, giving one takes the recipe's away.
+    Of steps, epochs and examples, giving one takes the recipe's away. A flag that does nothing
+    beside the others is named on stderr.
 
     Raises:
       UserError: 64 for values that no run could use.
@@ -130,6 +131,7 @@ def config_from_flags(recipe: Config) -> Config:
         for field in dataclasses.fields(Config)
         if FLAGS[field.name].value is not None
     }
+    told = list(given)
     if "model_options" in given:
         given["model_options"] = options_from("model_options", given["model_options"])
     elif given.get("model", recipe.model) != recipe.model:
@@ -140,7 +142,10 @@ def config_from_flags(recipe: Config) -> Config:
             given[name] = tuple(value) if name in texts else numbers_from(name, value)
     if not given.keys().isdisjoint(("steps", "epochs", "examples")):
         given = {"steps": 0, "epochs": 0.0, "examples": 0} | given
-    return dataclasses.replace(recipe, **given)
+    config = dataclasses.replace(recipe, **given)
+    for sentence in checks.without_effect(config, told):
+        print(f"note: {sentence}", file=sys.stderr)
+    return config
 
 
 def options_from(flag: str, texts: list[str]) -> dict:

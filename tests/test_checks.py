@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 
+from resnet_tf import checks
 from resnet_tf.config import Config
 from resnet_tf.errors import UserError, bad_flag
 
@@ -326,3 +327,43 @@ def test_bad_flag_names_rule_value_and_flag():
 def test_resolutions_without_a_size():
     message = "image_size must be given with resolutions, as the last of them | --image_size"
     refused(message, steps=9, resolutions=(8.0, 16.0), resolution_boundaries=("5",))
+
+
+@pytest.mark.parametrize(
+    ("name", "with_it", "needs"),
+    [
+        ("rate_batch_size", {"rate_rule": "sqrt"}, "rate_rule=linear|sqrt"),
+        ("boundaries", {"schedule": "piecewise", "factors": (1.0,)}, "schedule=step|piecewise"),
+        ("factors", {"schedule": "step", "factors": (1.0,)}, "schedule=step|piecewise"),
+        ("decay_every", {"schedule": "exponential"}, "schedule=exponential"),
+        ("decay_factor", {"schedule": "exponential"}, "schedule=exponential"),
+        ("staircase", {"schedule": "exponential"}, "schedule=exponential"),
+        ("power", {"schedule": "polynomial"}, "schedule=polynomial"),
+        ("start_factor", {"schedule": "one_cycle"}, "schedule=one_cycle"),
+        ("peak", {"schedule": "one_cycle"}, "schedule=one_cycle"),
+        ("end_factor", {"schedule": "cosine"}, "schedule=polynomial|cosine|one_cycle"),
+        ("momentum", {"optimizer": "rmsprop"}, "optimizer=sgd|lars|rmsprop"),
+        ("nesterov", {"optimizer": "lars"}, "optimizer=sgd|lars"),
+        ("beta1", {"optimizer": "lamb"}, "optimizer=adam|adamw|lamb"),
+        ("beta2", {"optimizer": "adam"}, "optimizer=adam|adamw|lamb"),
+        ("rho", {"optimizer": "rmsprop"}, "optimizer=rmsprop"),
+        ("epsilon", {"optimizer": "lars"}, "optimizer=adam|adamw|rmsprop|lars|lamb"),
+        ("trust", {"optimizer": "lars"}, "optimizer=lars"),
+        ("clip_at", {"clip": "value"}, "clip"),
+        ("focal_gamma", {"loss": "focal"}, "loss=focal"),
+        ("crop_ratio", {"crop_scale": (0.5, 1.0)}, "crop_scale"),
+        ("policy_layers", {"policy": "randaugment"}, "policy=randaugment"),
+        ("policy_magnitude", {"policy": "randaugment"}, "policy=randaugment"),
+        ("erasing_fill", {"erasing": 0.1}, "erasing"),
+        ("bad_records_limit", {"bad_records": "skip"}, "bad_records=skip"),
+        ("nonfinite_limit", {"on_nonfinite": "rollback"}, "on_nonfinite=skip|rollback"),
+    ],
+)
+def test_fields_without_effect(name, with_it, needs):
+    # An optimizer without momentum for the one, with it for the others.
+    other = {
+        "optimizer": "sgd" if name in ("beta1", "beta2", "rho", "epsilon", "trust") else "adam"
+    }
+    sentence = f"--{name} has no effect: it is used with --{needs}"
+    assert checks.without_effect(make(**other), ["seed", name]) == [sentence]
+    assert checks.without_effect(make(**with_it), ["seed", name]) == []

@@ -24,9 +24,6 @@ scripts.define_config_flags(
     common=["recipe", "data_dir", "batch_size", "epochs", "learning_rate", "schedule", "warmup"]
 )
 
-# Of longer runs so many steps are looked at, evenly spread.
-_MOST_STEPS = 1_000_000
-
 
 def main(_):
     if _RECORDS.value is not None and not 1 <= _RECORDS.value < 2**31:
@@ -38,15 +35,16 @@ def main(_):
     scripts.refuse_without_matplotlib("curve", "tools/plot_schedule.py")
     runtime.configure()
     from resnet_tf.reporting import journal, say
+    from resnet_tf.training import chosen
 
     records = _RECORDS.value or _records(config)
     total = config.total_steps(records)
-    steps, rates = _rates(config, records, total)
+    steps, rates = chosen.rates_of(config, records)
     _draw(config, records, steps, rates)
     say(f"{_OUTPUT.value}: {total} steps, {total * config.examples_a_step / records:.4g} epochs")
     journal.emit({"event": "drawn", "output": _OUTPUT.value, "steps": total,
-                  "first": _shortest(rates[0]), "highest": _shortest(rates.max()),
-                  "last": _shortest(rates[-1])})  # fmt: skip
+                  "first": float(rates[0]), "highest": float(rates.max()),
+                  "last": float(rates[-1])})  # fmt: skip
 
 
 def _records(config) -> int:
@@ -62,22 +60,6 @@ def _records(config) -> int:
             raise
         raise error.adding("or give --records") from error
     return manifest.records(config.train_split)
-
-
-def _rates(config, records: int, total: int) -> tuple:
-    """Steps int64 and their rates float32, each `[at most _MOST_STEPS]`."""
-    import numpy as np
-    import tensorflow as tf
-
-    from resnet_tf.training.chosen import schedule_from
-
-    steps = np.linspace(0, total - 1, min(total, _MOST_STEPS)).round().astype(np.int64)
-    return steps, schedule_from(config, records)(tf.constant(steps)).numpy()
-
-
-def _shortest(rate) -> float:
-    """A float32 as the shortest decimal that means it: 0.1, not 0.10000000149."""
-    return float(str(rate))
 
 
 def _draw(config, records: int, steps, rates) -> None:

@@ -20,6 +20,9 @@ class NoiseStream:
     resumed run drops what the undisturbed one would have. Outside any stream the numbers
     come from TensorFlow's global generator.
 
+    The price: each replica, and each part of a batch, draws the numbers of the whole step and
+    takes its own.
+
     Args:
       seed: of the run.
       step: int64 scalar.

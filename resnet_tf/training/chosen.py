@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping
 
+import numpy as np
 import tensorflow as tf
 
 from resnet_tf import models
@@ -61,6 +62,17 @@ def schedule_from(config: Config, records: int) -> Schedule:
         _, _, rule = str(error).partition(" ")  # after the name of the argument
         raise bad_flag(flag, rule) from error
     return schedules.with_warmup(main, warmup)
+
+
+def rates_of(config: Config, records: int) -> tuple[np.ndarray, np.ndarray]:
+    """Steps of a run and their rates, both `[N]`, int64 and float64: all, or 100,000 evenly spread.
+
+    A rate is the shortest decimal that means its float32: 0.1, not 0.10000000149.
+    """
+    total = config.total_steps(records)
+    steps = np.linspace(0, total - 1, min(total, 100_000)).round().astype(np.int64)
+    rates = schedule_from(config, records)(tf.constant(steps)).numpy()
+    return steps, rates.astype(str).astype(np.float64)
 
 
 def loss_from(config: Config, classes: int) -> losses.Loss:

@@ -189,7 +189,7 @@ def pictures_of(
         raise UserError(
             errors.BAD_FLAGS,
             f"pictures cannot be prepared: {error}",
-            "--mean, --std, --eval_shorter_side",
+            "--mean, --std, --eval_shorter_side, --eval_image_size",
             "see --helpfull for their meaning",
         ) from error
     return dataclasses.replace(usual, antialias=config.antialias), held_out

@@ -7,7 +7,6 @@ import errno
 import os
 import pathlib
 
-import numpy as np
 import tensorflow as tf
 
 from resnet_tf import input
@@ -16,9 +15,6 @@ from resnet_tf.config import Config
 from resnet_tf.distribution import DeviceRequest, describe_devices, make_strategy
 from resnet_tf.training import chosen, resume, start
 from resnet_tf.training.findings import Findings, size
-
-# Of longer runs so many steps are looked at, evenly spread.
-_MOST_STEPS = 100_000
 
 
 def devices(found: Findings, config: Config) -> tf.distribute.Strategy:
@@ -88,11 +84,8 @@ def length(found: Findings, config: Config, records: int) -> None:
 
 def rate(found: Findings, config: Config, records: int) -> None:
     """First, highest and last rate of the schedule."""
-    total = config.total_steps(records)
-    steps = np.linspace(0, total - 1, min(total, _MOST_STEPS)).round().astype(np.int64)
-    rates = chosen.schedule_from(config, records)(tf.constant(steps)).numpy()
-    # The shortest decimals that mean these float32: 0.1, not 0.10000000149.
-    first, highest, last = (float(str(r)) for r in (rates[0], rates.max(), rates[-1]))
+    _, rates = chosen.rates_of(config, records)
+    first, highest, last = (float(rate) for rate in (rates[0], rates.max(), rates[-1]))
     warmup = config.in_steps("warmup", config.warmup, records)
     rule = "" if config.rate_rule == "none" else (
         f", by {config.rate_rule} rule from {config.learning_rate:g} for {config.rate_batch_size}"
@@ -105,7 +98,7 @@ def rate(found: Findings, config: Config, records: int) -> None:
         rate_highest=highest,
         rate_last=last,
     )
-    if warmup >= total:
+    if warmup >= config.total_steps(records):
         found.warn("rate", f"no step is left after the {warmup:,} steps of warm-up")
 
 

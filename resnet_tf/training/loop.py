@@ -4,6 +4,7 @@ lock the directory · decide what to resume · build · for each K steps: update
 health, save, evaluate, signals · final save, final evaluation, report · unlock
 """
 
+import dataclasses
 import functools
 import pathlib
 import time
@@ -23,6 +24,16 @@ from resnet_tf.training import profile as profiles
 from resnet_tf.training.meter import Meter
 from resnet_tf.training.profile import Profiler
 from resnet_tf.training.run import Run
+
+
+@dataclasses.dataclass
+class _Observers:
+    """All that looks on while a run trains."""
+
+    journal: Journal
+    console: Console
+    meter: Meter
+    profiler: Profiler | None
 
 
 def train(config: Config, profiler: Profiler | None = None) -> dict:
@@ -66,7 +77,7 @@ def train(config: Config, profiler: Profiler | None = None) -> dict:
 def _train(run: Run, resumed: Commit | None, journal: Journal, profiler: Profiler | None) -> dict:
     config, step = run.config, resumed.step if resumed else 0
     console = Console(run.total_steps, step)
-    meter = Meter(config.examples_a_step)
+    observers = _Observers(journal, console, Meter(config.examples_a_step), profiler)
     saved, evaluated = resumed, (-1, {})
     if config.on_nonfinite == "rollback" and not saved:
         saved = _save(run, 0, journal)  # there must be something to go back to
@@ -74,9 +85,7 @@ def _train(run: Run, resumed: Commit | None, journal: Journal, profiler: Profile
     iterator = iter(run.feed.batches(step))
     try:
         while step < run.total_steps:
-            step, saved, anew = _advance(
-                run, iterator, step, saved, meter, journal, console, profiler
-            )
+            step, saved, anew = _advance(run, iterator, step, saved, observers)
             if anew:
                 iterator = iter(run.feed.batches(step))
                 continue
@@ -84,7 +93,7 @@ def _train(run: Run, resumed: Commit | None, journal: Journal, profiler: Profile
             if profiler and (profile := profiler.end_at(step)):
                 console.say(profiles.table(profile))
             if _due(step, config.log_every_steps, run.total_steps):
-                _log(meter, step, run, journal, console)
+                _log(run, step, observers)
             if _due(step, config.save_every_steps, run.total_steps):
                 saved = _save(run, step, journal)
             if _due(step, config.eval_every_steps, run.total_steps):
@@ -96,18 +105,11 @@ def _train(run: Run, resumed: Commit | None, journal: Journal, profiler: Profile
             evaluated = step, _evaluate(run, step, journal, console)
     finally:
         console.close()
-    return _report(run, saved, evaluated[1], meter, journal)
+    return _report(run, saved, evaluated[1], observers)
 
 
 def _advance(
-    run: Run,
-    iterator: Iterator,
-    step: int,
-    saved: Commit | None,
-    meter: Meter,
-    journal: Journal,
-    console: Console,
-    profiler: Profiler | None,
+    run: Run, iterator: Iterator, step: int, saved: Commit | None, observers: _Observers
 ) -> tuple[int, Commit | None, bool]:
     """One call of the traced function.
 
@@ -115,9 +117,10 @@ def _advance(
       The step that is reached, the last commit, and whether the batches from that step on must
       be asked for anew, since a record was left out or steps were undone.
     """
-    count = _steps_until_next_event(run, step, profiler)
-    if profiler:
-        profiler.begin_at(step)
+    journal, console, meter = observers.journal, observers.console, observers.meter
+    count = _steps_until_next_event(run, step, observers.profiler)
+    if observers.profiler:
+        observers.profiler.begin_at(step)
     meter.start_call()
     try:
         health = {k: v.numpy() for k, v in run.train(iterator, tf.constant(count)).items()}
@@ -132,6 +135,8 @@ def _advance(
     step = nonfinite.recover(run, health, reached, journal, console)
     if step <= reached:  # rolled back
         meter.forget()
+        if observers.profiler:
+            observers.profiler.give_up("the run went back to an earlier step")
     return step, saved, step <= reached
 
 
@@ -150,16 +155,16 @@ def _due(step: int, every: int, total: int) -> bool:
     return step == total or bool(every and step % every == 0)
 
 
-def _log(meter: Meter, step: int, run: Run, journal: Journal, console: Console) -> None:
-    if not meter.steps:
+def _log(run: Run, step: int, observers: _Observers) -> None:
+    if not observers.meter.steps:
         return  # all of them were left out
-    numbers = meter.interval()
+    numbers = observers.meter.interval()
     epoch = step * run.config.examples_a_step / run.records
-    journal.write("train", step=step, epoch=round(epoch, 4), **numbers)
+    observers.journal.write("train", step=step, epoch=round(epoch, 4), **numbers)
     rate = numbers["images_per_second"]
     left = (run.total_steps - step) * run.config.examples_a_step / rate if rate else None
     speed = {"img/s": f"{rate:,.0f}", "input wait": f"{numbers['input_wait_share']:.1%}"}
-    console.report(
+    observers.console.report(
         step,
         left,
         loss=f"{numbers['loss']:.4f}",
@@ -198,17 +203,17 @@ def _beside(result: dict) -> str:
     return f" with the averaged weights, {result['raw']['top1']:.2%} with the last"
 
 
-def _report(run: Run, saved: Commit, evaluated: dict, meter: Meter, journal: Journal) -> dict:
+def _report(run: Run, saved: Commit, evaluated: dict, observers: _Observers) -> dict:
     done = {
         "step": saved.step,
         "epoch": round(saved.manifest["epoch"], 4),
         "examples_seen": saved.manifest["examples_seen"],
-        **meter.total(),
+        **observers.meter.total(),
         "eval": evaluated,
         "checkpoint": str(saved.path),
         "digest": saved.manifest["digest"],
     }
-    journal.write("done", **done)
+    observers.journal.write("done", **done)
     reporting.say(f"done: {saved.path}; what happened: {run.config.model_dir}/journal.jsonl")
     return {"event": "done", **done}
 

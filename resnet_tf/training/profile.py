@@ -86,6 +86,12 @@ class Profiler:
             return None
         return self._attempt(self._stop, step)
 
+    def give_up(self, reason: str) -> None:
+        """Stops recording that is under way, which `reason` made useless, and says so."""
+        if self._since is not None:
+            self.close()
+            self._say(f"no profile of steps {self._first} to {self._last}: {reason}")
+
     def close(self) -> None:
         """Stops recording that has not come to its end, and keeps nothing of it."""
         if self._since is not None:

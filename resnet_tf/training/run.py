@@ -184,12 +184,13 @@ def _make_state(
 
 
 def _refuse_small(config: Config, pictures: Preprocessing, model: models.Classifier) -> None:
-    smallest = min(pictures.height, pictures.width, *map(int, config.resolutions))
-    if config.eval_image_size:
-        smallest = min(smallest, config.eval_image_size)
-    if smallest < model.smallest_image:
-        rule = f"must be {model.smallest_image} or more for {config.model}"
-        raise bad_flag("image_size", rule, f"pictures of {pictures.height}x{pictures.width}")
+    sides = [("image_size", min(pictures.height, pictures.width))]
+    sides += [("resolutions", int(side)) for side in config.resolutions]
+    sides += [("eval_image_size", config.eval_image_size)] if config.eval_image_size else []
+    for name, side in sides:
+        if side < model.smallest_image:
+            rule = f"must be {model.smallest_image} or more for {config.model}"
+            raise bad_flag(name, rule, f"pictures of {side}x{side}")
 
 
 def _evaluations(config, strategy, manifest, state, pictures, preprocess) -> Callable[..., dict]:

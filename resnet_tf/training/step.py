@@ -80,6 +80,38 @@ def make_train_step(
       the loss scale's sake) and `input_wait` (float64, seconds that the first replica waited
       for its batch).
     """
+    replica_step = _make_replica_step(state, gradient, accumulate, clip, xla)
+
+    @tf.function
+    def train(iterator, count):
+        record = {
+            name: tf.TensorArray(dtype, size=count, element_shape=[])
+            for name, dtype in _HEALTH.items()
+        }
+        done, going = 0, True
+        while going and done < count:
+            (images, labels, _), wait = _timed_next(strategy, iterator)
+            rate = schedule(state.step)
+            if state.rate_factor is not None:
+                rate *= state.rate_factor
+            result = strategy.run(replica_step, args=(images, labels, rate))
+            health = {k: strategy.experimental_local_results(v)[0] for k, v in result.items()}
+            health |= {"learning_rate": rate, "input_wait": wait}
+            record = {name: array.write(done, health[name]) for name, array in record.items()}
+            going = health["finite"] | health["overflowed"]
+            # The step counts once its batch has come: where that fails, no step was made.
+            with tf.control_dependencies([health["finite"]]):
+                state.step.assign_add(tf.cast(going, tf.int64))
+            done += 1
+        return {name: array.stack()[:done] for name, array in record.items()}
+
+    return train
+
+
+def _make_replica_step(
+    state: TrainingState, gradient: Gradient, accumulate: int, clip: Clip | None, xla: bool
+) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]:
+    """What each replica does with its share of a batch at a rate; gives the step's health."""
     compute = _in_parts(gradient, accumulate, xla)
 
     def replica_step(images, labels, rate):
@@ -118,30 +150,7 @@ def make_train_step(
             "loss_scale": scale,
         }
 
-    @tf.function
-    def train(iterator, count):
-        record = {
-            name: tf.TensorArray(dtype, size=count, element_shape=[])
-            for name, dtype in _HEALTH.items()
-        }
-        done, going = 0, True
-        while going and done < count:
-            (images, labels, _), wait = _timed_next(strategy, iterator)
-            rate = schedule(state.step)
-            if state.rate_factor is not None:
-                rate *= state.rate_factor
-            result = strategy.run(replica_step, args=(images, labels, rate))
-            health = {k: strategy.experimental_local_results(v)[0] for k, v in result.items()}
-            health |= {"learning_rate": rate, "input_wait": wait}
-            record = {name: array.write(done, health[name]) for name, array in record.items()}
-            going = health["finite"] | health["overflowed"]
-            # The step counts once its batch has come: where that fails, no step was made.
-            with tf.control_dependencies([health["finite"]]):
-                state.step.assign_add(tf.cast(going, tf.int64))
-            done += 1
-        return {name: array.stack()[:done] for name, array in record.items()}
-
-    return train
+    return replica_step
 
 
 _HEALTH = {

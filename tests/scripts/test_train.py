@@ -343,10 +343,11 @@ def test_print_config_and_short_help(script):
     process = script(
         "train.py", "--recipe=cifar10_resnet110", "--batch_size=64", "--print_config", "--pad=0",
         "--image_size=32", "--crop_scale=0.08,1", "--resolutions=16,24,32",
-        "--resolution_boundaries=5epochs,50%",
+        "--resolution_boundaries=5epochs,50%", "--clip_at=2",
     )  # fmt: skip
     config = json.loads(process.stdout)
     assert process.returncode == 0
+    assert process.stderr == "note: --clip_at has no effect: it is used with --clip\n"
     assert (config["crop_scale"], config["resolutions"]) == ([0.08, 1], [16, 24, 32])
     assert config["resolution_boundaries"] == ["5epochs", "50%"]
     assert config["batch_size"] == 64 and config["boundaries"] == ["400", "32000", "48000"]

@@ -86,13 +86,17 @@ def test_a_run_of_growing_pictures_ends_the_same_after_a_break(
     assert whole["digest"] != undisturbed["digest"]
 
 
+@pytest.mark.parametrize("name", ["resolutions", "eval_image_size", "image_size"])
 def test_pictures_must_not_become_too_small_for_the_network(
-    data, tmp_path, monkeypatch, two_replicas
+    data, tmp_path, monkeypatch, two_replicas, name
 ):
+    told = {"resolutions": SIZES, "eval_image_size": {"eval_image_size": 4}, "image_size": {}}
+    smallest = 99 if name == "image_size" else 5
     small_runs.use_tiny(monkeypatch, two_replicas)
-    monkeypatch.setattr(small_runs.Tiny, "smallest_image", 5)
-    with pytest.raises(UserError, match="ERROR 64: image_size must be 5 or more for cifar_resnet"):
-        small_runs.train(data, tmp_path / "run", **SIZES)
+    monkeypatch.setattr(small_runs.Tiny, "smallest_image", smallest)
+    message = f"ERROR 64: {name} must be {smallest} or more for cifar_resnet"
+    with pytest.raises(UserError, match=message):
+        small_runs.train(data, tmp_path / "run", **told[name])
     assert not (tmp_path / "run").exists()
 
 

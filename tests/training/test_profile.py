@@ -247,6 +247,18 @@ def test_a_run_that_ends_before_keeps_nothing_and_frees_the_profiler(tmp_path):
     assert following.end_at(2) and said == []
 
 
+def test_recording_that_became_useless_is_given_up_and_said_once(tmp_path):
+    said = []
+    profiler = Profiler(tmp_path, 1, 9, said.append)
+    profiler.give_up("too early")
+    profiler.begin_at(1)
+    profiler.give_up("steps are made again")
+    profiler.give_up("steps are made again")
+    profiler.begin_at(1)
+    assert profiler.end_at(9) is None and not any(tmp_path.iterdir())
+    assert said == ["no profile of steps 1 to 9: steps are made again"]
+
+
 def test_steps_beyond_the_run_are_refused():
     profiler = Profiler(pathlib.Path("unused"), 10, 20)
     profiler.refuse_beyond(20)
