@@ -1,26 +1,56 @@
 """Evaluates a saved network on every record of a split.
 
   python eval.py --checkpoint=runs/digits
+  python eval.py --checkpoint=runs/digits --confusion=confusion.csv --predictions=rows.csv
+  python eval.py --checkpoint=runs/digits --watch        each new commit, until the run is done
 
 PATH is a model directory (its newest commit) or one commit. Network, classes, picture size and
 normalisation come from the checkpoint; data directory and split too, unless they are given.
 """
 
-import pathlib
-
 from absl import flags
 
 from resnet_tf import errors, runtime, scripts
-from resnet_tf.errors import UserError
+from resnet_tf.errors import UserError, bad_flag
+
+# Where --helpfull lists what is not common enough for --helpshort.
+_RARE = "resnet_tf.evaluation"
 
 _CHECKPOINT = flags.DEFINE_string("checkpoint", None, "model directory, or one commit")
-_DATA_DIR = flags.DEFINE_string("data_dir", None, "default: the data that it was trained on")
-_SPLIT = flags.DEFINE_string("split", None, "default: the split that training evaluated on")
-_BATCH_SIZE = flags.DEFINE_integer("batch_size", 100, "examples a step, over all devices")
-_WEIGHTS = flags.DEFINE_enum(
-    "weights", "auto", ["auto", "raw", "average"], "of the commit; auto: the average if it has one"
+_WATCH = flags.DEFINE_bool("watch", False, "evaluate every new commit until the run is done")
+_WATCH_SECONDS = flags.DEFINE_float(
+    "watch_seconds", 10.0, "watch: between two looks", module_name=_RARE
 )
+_WATCH_PATIENCE = flags.DEFINE_float(
+    "watch_patience", 0.0, "watch: seconds without a new commit, then end; 0: never",
+    module_name=_RARE,
+)  # fmt: skip
 _DEVICES = flags.DEFINE_string("devices", "auto", "auto, cpu, cpu:N, gpu:all or gpu:0,1")
+# The fields of `evaluation.Request`.
+_REQUEST = [
+    flags.DEFINE_string("data_dir", "", "default: the data that it was trained on"),
+    flags.DEFINE_string("split", "", "default: the split that training evaluated on"),
+    flags.DEFINE_integer("batch_size", 100, "examples a step, over all devices"),
+    flags.DEFINE_enum(
+        "weights",
+        "auto",
+        ["auto", "raw", "average"],
+        "of the commit; auto: the average if it has one",
+    ),
+    flags.DEFINE_string("predictions", "", "file for a row a record: .csv or .parquet"),
+    flags.DEFINE_string("confusion", "", "file for the confusion matrix, CSV"),
+    flags.DEFINE_string("class_scores", "", "file for precision, recall and F1 a class, CSV"),
+    flags.DEFINE_integer("crops", 1, "views of a picture: 1, or 5 with the corners"),
+    flags.DEFINE_bool("flip", False, "look at the mirror image, too"),
+    flags.DEFINE_string(
+        "label_map", "", "'names', or JSON of the network's classes for each class of the data"
+    ),
+    flags.DEFINE_string(
+        "alternative_labels", "", "JSON of all right labels of each record, such as real.json"
+    ),
+    flags.DEFINE_bool("fit_temperature", False, "fit one on this split and keep it"),
+    flags.DEFINE_bool("calibrated", False, "use the temperature that was fitted"),
+]
 
 
 def main(_):
@@ -28,28 +58,50 @@ def main(_):
         raise UserError(
             errors.BAD_FLAGS, "no checkpoint is given", "--checkpoint", "give a model directory"
         )
-    if _BATCH_SIZE.value < 1:
-        raise UserError(
-            errors.BAD_FLAGS,
-            f"batch_size must be 1 or more, got {_BATCH_SIZE.value}",
-            "--batch_size",
-            "give a larger one",
-        )
+    for flag in (_WATCH_SECONDS, _WATCH_PATIENCE):
+        if not 0 <= flag.value < float("inf"):
+            raise bad_flag(flag.name, "must be 0 or more, and finite", flag.value)
+    if _WATCH.value and scripts.FLAGS.calibrated:
+        raise bad_flag("watch", "and calibrated exclude each other: each commit has its own")
     from resnet_tf.distribution import DeviceRequest
 
-    request = DeviceRequest.parse(_DEVICES.value)
-    runtime.configure(request.logical_cpus)
-    from resnet_tf.evaluation import evaluate_checkpoint
-    from resnet_tf.reporting import journal
+    devices = DeviceRequest.parse(_DEVICES.value)
+    runtime.configure(devices.logical_cpus)
+    from resnet_tf import evaluation
 
-    event = evaluate_checkpoint(
-        pathlib.Path(_CHECKPOINT.value),
-        request,
-        data_dir=_DATA_DIR.value,
-        split=_SPLIT.value,
-        batch_size=_BATCH_SIZE.value,
-        weights=_WEIGHTS.value,
-    )
+    asked = {flag.name: flag.value for flag in _REQUEST}
+    if _WATCH.value:
+        _watch(devices, evaluation.Request(**asked))
+    else:
+        _tell(evaluation.evaluate_checkpoint(_CHECKPOINT.value, devices, **asked))
+
+
+def _watch(devices, request) -> None:
+    from resnet_tf import evaluation
+    from resnet_tf.distribution import make_strategy
+    from resnet_tf.reporting import say
+
+    strategy, evaluator = make_strategy(devices), None
+    say(f"waiting for commits in {_CHECKPOINT.value}")
+    for commit in evaluation.new_commits(
+        _CHECKPOINT.value, every=_WATCH_SECONDS.value, patience=_WATCH_PATIENCE.value
+    ):
+        try:
+            evaluator = evaluator or evaluation.Evaluator(commit, strategy, request)
+            event = evaluator.evaluate(commit)
+        except (UserError, OSError):
+            if commit.path.exists():
+                raise
+            continue  # the run has removed it meanwhile, and has made a newer one
+        _tell(event)
+
+
+def _tell(event: dict) -> None:
+    from resnet_tf import evaluation
+    from resnet_tf.reporting import journal, say
+
+    for line in evaluation.describe(event):
+        say(line)
     journal.emit({"event": "eval", **event})
 
 

@@ -152,7 +152,7 @@ def describe() -> dict:
     import numpy as np
     import tensorflow as tf
 
-    from resnet_tf import __version__
+    from resnet_tf.version import __version__
 
     return {
         "resnet_tf": __version__,

@@ -56,10 +56,10 @@ def _batch(config, manifest) -> list[tuple]:
     step, first = divmod(_POSITION.value, config.examples_a_step)
     while (batch := _made(feed, step)) is None:
         pass
-    images, labels, ids = batch
+    images, labels, marks = batch
     pixels = tf.cast(tf.round(images), tf.uint8).numpy()
     texts = [_text(label, manifest.classes) for label in labels.numpy()]
-    return list(zip(pixels, texts, ids.numpy()))[first:]
+    return list(zip(pixels, texts, marks[:, 0].numpy()))[first:]
 
 
 def _made(feed, step: int) -> tuple | None:

@@ -7,6 +7,7 @@ import os
 import pathlib
 import tempfile
 import zipfile
+from collections.abc import Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -43,6 +44,23 @@ def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
         raise _damaged(path, "not a TensorFlow checkpoint, or a damaged one") from error
     except Exception as error:  # what the readers raise over damage is of every kind
         raise _damaged(path, error) from error
+
+
+def write(path: str | os.PathLike, tensors: Mapping[str, np.ndarray], form: str) -> None:
+    """Writes tensors as "safetensors" or "npz".
+
+    Raises:
+      UserError: 66 where the `safetensors` package is missing.
+    """
+    if form == "npz":
+        with open(path, "wb") as file:  # a name alone would get another ending
+            np.savez(file, **tensors)
+        return
+    try:
+        from safetensors.numpy import save_file
+    except ImportError as error:
+        raise _without_safetensors(path) from error
+    save_file(dict(tensors), path, metadata={"format": "pt"})
 
 
 def checkpoint_prefix(path: pathlib.Path) -> pathlib.Path | None:
@@ -115,16 +133,16 @@ def _holds_pickle(path: pathlib.Path) -> bool:
         return False
 
 
+def _without_safetensors(path: str | os.PathLike) -> UserError:
+    what, remedy = "the package safetensors is not installed", "pip install safetensors"
+    return UserError(errors.MISSING_INPUT, what, path, remedy)
+
+
 def _read_safetensors(path: pathlib.Path) -> dict[str, np.ndarray]:
     try:
         from safetensors import SafetensorError, safe_open
     except ImportError as error:
-        raise UserError(
-            errors.MISSING_INPUT,
-            "the package safetensors is not installed",
-            path,
-            "pip install safetensors",
-        ) from error
+        raise _without_safetensors(path) from error
     try:
         with safe_open(path, framework="np") as file:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118

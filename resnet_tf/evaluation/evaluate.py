@@ -1,93 +1,96 @@
-"""Counts, over a whole split, how many labels a network gets right."""
+"""Looks at every record of a split, once."""
 
-import math
 from collections.abc import Callable
 
+import numpy as np
 import tensorflow as tf
 
 from resnet_tf import errors
 from resnet_tf.errors import UserError
+from resnet_tf.evaluation.predictions import Predictions
 from resnet_tf.input import Reader, evaluation_batches, faults
 from resnet_tf.input.stored import StoredReader
 from resnet_tf.training.losses import cross_entropy
-from resnet_tf.training.metrics import correct_in_top
+from resnet_tf.training.metrics import classes_ahead
 
-_TOTALS = {
-    "examples": tf.int64,
-    "correct_top1": tf.int64,
-    "correct_top5": tf.int64,
-    "loss": tf.float64,
+_TOP = 5
+_COLUMNS = {
+    "ids": tf.int64,
+    "labels": tf.int64,
+    "ranks": tf.int32,
+    "losses": tf.float32,
+    "top": tf.int32,
+    "scores": tf.float32,
 }
 
 
 def make_evaluation(
     strategy: tf.distribute.Strategy,
-    model: tf.Module,
+    model: Callable[..., tf.Tensor],
     preprocess: Callable[[tf.Tensor], tf.Tensor],
     *,
     steps_per_call: int = 10,
-) -> Callable[..., dict]:
+    keep_logits: bool = False,
+) -> Callable[..., Predictions]:
     """Builds `evaluate(reader, batch_size, progress)`.
 
-    Counts are integers and the loss a float64 sum, each record with weight 1 and padding
-    with weight 0, so they do not depend on batch size or devices, but for the rounding of
-    the network itself.
+    Every record gives a row of its own and padding none, so nothing depends on batch size or
+    devices, but for the rounding of the network itself.
 
     Args:
       strategy: whose replicas share the batches.
-      model: evaluated with its stored statistics.
+      model: from images to logits; called with training=False.
       preprocess: from pixels uint8 `[b, H, W, C]` to the network's float32 input.
       steps_per_call: batches a call of the traced function.
+      keep_logits: give them, too; they take 4 bytes a record and class.
 
     Returns:
-      A function that gives `examples`, `correct_top1`, `correct_top5` (also where there are
-      fewer than 5 classes), `top1`, `top5` (shares) and `loss` (mean cross-entropy) of
-      a reader's records. `progress`, where given, is called with (batches done, batches).
-      It raises UserError 65 unless it has counted each record exactly once, naming the first
-      that cannot be used; 66 where a shard is gone.
+      A function that gives the `Predictions` for a reader's records. `progress`, where given,
+      is called with (batches done, batches). It raises UserError 65 unless it has seen each
+      record exactly once, naming the first that cannot be used; 66 where a shard is gone.
     """
 
-    def replica_step(images, labels, weights):
-        logits = model(preprocess(images), training=False)
-
-        def count(flags):
-            return tf.reduce_sum(tf.cast(flags, tf.int64) * weights)
-
-        losses = tf.cast(cross_entropy(logits, labels), tf.float64)
-        return {
-            "examples": tf.reduce_sum(weights),
-            "correct_top1": count(correct_in_top(logits, labels, 1)),
-            "correct_top5": count(correct_in_top(logits, labels, 5)),
-            # Not a product: 0 times the NaN of a padded record would be NaN.
-            "loss": tf.reduce_sum(tf.where(weights > 0, losses, 0.0)),
+    def replica_step(images, labels, ids, weights):
+        logits = tf.cast(model(preprocess(images), training=False), tf.float32)
+        values, top = tf.math.top_k(logits, min(_TOP, logits.shape[1]))
+        rows = {
+            "ids": tf.where(weights > 0, ids, -1),
+            "labels": labels,
+            "ranks": classes_ahead(logits, labels),
+            "losses": cross_entropy(logits, labels),
+            "top": top,
+            "scores": tf.exp(values - tf.reduce_logsumexp(logits, axis=1, keepdims=True)),
         }
+        return rows | ({"logits": logits} if keep_logits else {})
+
+    columns = _COLUMNS | ({"logits": tf.float32} if keep_logits else {})
 
     @tf.function
-    def add(iterator, count, totals):
-        for _ in tf.range(count):
-            sums = strategy.run(replica_step, args=next(iterator))
-            totals = {
-                name: total + strategy.reduce(tf.distribute.ReduceOp.SUM, sums[name], axis=None)
-                for name, total in totals.items()
-            }
-        return totals
+    def look(iterator, count):
+        table = {name: tf.TensorArray(dtype, size=count) for name, dtype in columns.items()}
+        for step in tf.range(count):
+            rows = strategy.run(replica_step, args=next(iterator))
+            rows = {name: strategy.gather(values, axis=0) for name, values in rows.items()}
+            table = {name: array.write(step, rows[name]) for name, array in table.items()}
+        return {name: array.concat() for name, array in table.items()}
 
-    def evaluate(reader: Reader, batch_size: int, progress=lambda done, of: None) -> dict:
+    def evaluate(reader: Reader, batch_size: int, progress=lambda done, of: None) -> Predictions:
         batches, steps = evaluation_batches(strategy, reader, batch_size=batch_size)
-        iterator = iter(batches)
-        totals = {name: tf.zeros([], dtype) for name, dtype in _TOTALS.items()}
+        iterator, found = iter(batches), []
         for done in range(0, steps, steps_per_call):
             count = min(steps_per_call, steps - done)
             try:
-                totals = add(iterator, tf.constant(count), totals)
+                rows = {k: v.numpy() for k, v in look(iterator, tf.constant(count)).items()}
             except tf.errors.OpError as error:
                 largest = batch_size + strategy.num_replicas_in_sync - 1
                 asked_for = range(done * min(batch_size, reader.records), (done + count) * largest)
                 if bad := _first_bad(reader, asked_for):
                     raise bad from error
                 raise
+            real = rows["ids"] >= 0
+            found.append({name: values[real] for name, values in rows.items()})
             progress(done + count, steps)
-        return _result({name: total.numpy().item() for name, total in totals.items()}, reader)
+        return _joined(found, reader)
 
     return evaluate
 
@@ -101,19 +104,15 @@ def _first_bad(reader: Reader, asked_for: range) -> UserError | None:
     return next(filter(None, found), None)
 
 
-def _result(totals: dict, reader: Reader) -> dict:
-    examples = totals["examples"]
-    if examples != reader.records:
+def _joined(calls: list[dict[str, np.ndarray]], reader: Reader) -> Predictions:
+    rows = {name: np.concatenate([call[name] for call in calls]) for name in calls[0]}
+    ids = rows.pop("ids")
+    if not np.array_equal(ids, np.arange(reader.records)):
         raise UserError(
             errors.BAD_DATA,
-            f"counted {examples} of {reader.records} records",
+            f"not every record was counted once, in order: {reader.records} are in the split,"
+            f" {len(ids)} were seen, {len(np.unique(ids))} of them different",
             "evaluation",
             "report this as a bug of resnet_tf",
         )
-    return {
-        **totals,
-        "top1": round(totals["correct_top1"] / examples, 6),
-        "top5": round(totals["correct_top5"] / examples, 6),
-        # JSON has no NaN.
-        "loss": totals["loss"] / examples if math.isfinite(totals["loss"]) else None,
-    }
+    return Predictions(**rows)

@@ -2,6 +2,8 @@
 
 from resnet_tf.input.augmentation import Augmentation
 from resnet_tf.input.bad_records import BadRecords
+from resnet_tf.input.images import decode_and_fit
+from resnet_tf.input.keys import keys
 from resnet_tf.input.manifest import Manifest
 from resnet_tf.input.memory import ArrayReader, MemoryReader
 from resnet_tf.input.order import Order
@@ -18,8 +20,10 @@ __all__ = [
     "Order",
     "Reader",
     "choose_reader",
+    "decode_and_fit",
     "evaluation_batches",
     "first",
+    "keys",
     "normalize",
     "training_batches",
 ]

@@ -43,10 +43,10 @@ def training_batches(
       period: number of batches after which the first comes again, with the same noise; 0: never.
 
     Returns:
-      A dataset of (images `[b, H, W, C]`, labels, record ids int64 `[b]`), with b =
-      batch_size / replicas. Images are uint8, or float32 in the same units where the
-      augmentation leaves whole levels; labels are int64 `[b]`, or float32 `[b, classes]` where
-      it mixes them.
+      A dataset of (images `[b, H, W, C]`, labels, marks int64 `[b, 2]`), with b = batch_size /
+      replicas. Images are uint8, or float32 in the same units where the augmentation leaves whole
+      levels; labels are int64 `[b]`, or float32 `[b, classes]` where it mixes them. The marks of
+      a picture are the id of its record and a fingerprint of its pixels.
     """
     bad = bad or BadRecords.none()
     pictures = pictures or reader.pictures
@@ -70,7 +70,7 @@ def training_batches(
         def augment(rows, images, labels):
             images = augmentation.augmented(images, rows["noise"])
             images, labels = augmentation.mixed(images, labels, rows["noise"], classes)
-            return images, labels, rows["ids"]
+            return images, labels, tf.stack([rows["ids"], _fingerprints(images)], axis=1)
 
         batches = reader.ordered(slices, order, bad, wanted, fit)
         return batches.map(augment, num_parallel_calls=2 * local, deterministic=True)
@@ -92,8 +92,8 @@ def evaluation_batches(
         of the replicas' number.
 
     Returns:
-      A dataset of (images uint8 `[b, H, W, C]`, labels int64 `[b]`, weights int64 `[b]`, 1 or
-      0), and the number of steps that it lasts.
+      A dataset of (images uint8 `[b, H, W, C]`, labels int64 `[b]`, record ids int64 `[b]`,
+      weights int64 `[b]`, 1 or 0), and the number of steps that it lasts.
     """
     replicas = strategy.num_replicas_in_sync
     per_replica = -(-min(batch_size, reader.records) // replicas)
@@ -109,9 +109,18 @@ def evaluation_batches(
             }
 
         batches = reader.batches(slices.batches().map(wanted))
-        return batches.map(lambda rows, images, labels: (images, labels, rows["weights"]))
+        return batches.map(
+            lambda rows, images, labels: (images, labels, rows["ids"], rows["weights"])
+        )
 
     return _distribute(strategy, pipeline), steps
+
+
+def _fingerprints(images: tf.Tensor) -> tf.Tensor:
+    """64 bits of each picture's bytes (FarmHash): `[b, H, W, C]` to int64 `[b]`."""
+    data = images if images.dtype == tf.uint8 else tf.bitcast(images, tf.uint8)
+    data = tf.reshape(data, [tf.shape(images)[0], -1])
+    return tf.bitcast(tf.raw_ops.Fingerprint(data=data, method="farmhash64"), tf.int64)
 
 
 def _distribute(strategy, make):

@@ -1,4 +1,7 @@
-"""The journal: what happened in a run, as JSON lines on stdout and in `journal.jsonl`."""
+"""The journal: what happened in a run, as JSON lines on stdout and in `journal.jsonl`.
+
+Beside it lies `steps.csv` with a row a step, see `reporting.steps`.
+"""
 
 import json
 import os
@@ -6,6 +9,7 @@ import pathlib
 import sys
 
 from resnet_tf.files import replace_synced
+from resnet_tf.reporting.steps import StepLog
 
 FILE_NAME = "journal.jsonl"
 
@@ -19,11 +23,15 @@ class Journal:
     Args:
       directory: of the run; must exist.
       resumed_step: step that the run starts from.
+
+    Attributes:
+      steps: the log with a row a step.
     """
 
     def __init__(self, directory: pathlib.Path, resumed_step: int):
         self._directory = directory
         self._begin(resumed_step)
+        self.steps = StepLog(directory, resumed_step)
 
     def _begin(self, step: int) -> None:
         path = self._directory / FILE_NAME
@@ -33,8 +41,9 @@ class Journal:
 
     def rewind(self, step: int) -> None:
         """Takes out the lines of later steps, which will be done again."""
-        self.close()
+        self._end()
         self._begin(step)
+        self.steps.rewind(step)
 
     def count(self, event: str) -> int:
         """How many events of a kind the file holds."""
@@ -48,7 +57,11 @@ class Journal:
         emit({"event": event, **fields})
 
     def close(self) -> None:
-        """Waits until the file is on the disk."""
+        """Waits until the files are on the disk."""
+        self._end()
+        self.steps.close()
+
+    def _end(self) -> None:
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()

@@ -12,14 +12,15 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
-from resnet_tf import reporting
+from resnet_tf import errors, reporting
 from resnet_tf.checkpoint import Commit, commit
 from resnet_tf.config import Config
 from resnet_tf.distribution import DeviceRequest, make_strategy
+from resnet_tf.evaluation import Predictions
 from resnet_tf.files import make_directory
 from resnet_tf.reporting import Console, Journal
 from resnet_tf.reporting import journal as journals
-from resnet_tf.training import bad_batches, nonfinite, resume, start
+from resnet_tf.training import bad_batches, nonfinite, resume, run_page, start
 from resnet_tf.training import profile as profiles
 from resnet_tf.training.meter import Meter
 from resnet_tf.training.profile import Profiler
@@ -78,7 +79,7 @@ def _train(run: Run, resumed: Commit | None, journal: Journal, profiler: Profile
     config, step = run.config, resumed.step if resumed else 0
     console = Console(run.total_steps, step)
     observers = _Observers(journal, console, Meter(config.examples_a_step), profiler)
-    saved, evaluated = resumed, (-1, {})
+    saved, evaluated = resumed, (-1, {}, None)
     if config.on_nonfinite == "rollback" and not saved:
         saved = _save(run, 0, journal)  # there must be something to go back to
     bad_batches.tell(run, 0, step, journal, console)  # those found when the data was read
@@ -97,15 +98,16 @@ def _train(run: Run, resumed: Commit | None, journal: Journal, profiler: Profile
             if _due(step, config.save_every_steps, run.total_steps):
                 saved = _save(run, step, journal)
             if _due(step, config.eval_every_steps, run.total_steps):
-                evaluated = step, _evaluate(run, step, journal, console)
+                evaluated = step, *_evaluate(run, step, journal, console)
             if step in run.feed.resizes:
                 iterator = iter(run.feed.batches(step))
             # Signals and --max_runtime are looked at here.
         if evaluated[0] != step:
-            evaluated = step, _evaluate(run, step, journal, console)
+            evaluated = step, *_evaluate(run, step, journal, console)
     finally:
         console.close()
-    return _report(run, saved, evaluated[1], observers)
+    _, counts, predictions = evaluated
+    return _report(run, saved, counts, predictions, observers)
 
 
 def _advance(
@@ -128,7 +130,9 @@ def _advance(
         save = functools.partial(_save, run, journal=journal)
         return *bad_batches.leave_out(run, error, saved, save, journal, console), True
     sound = health["finite"] | health["overflowed"]
-    meter.end_call({name: values[sound] for name, values in health.items()})
+    done = {name: values[sound] for name, values in health.items()}
+    meter.end_call(done)
+    journal.steps.write(step + 1, done)
     reached = step + int(sound.sum())
     if sound.all():
         return reached, saved, False
@@ -186,14 +190,15 @@ def _save(run: Run, step: int, journal: Journal) -> Commit:
     return saved
 
 
-def _evaluate(run: Run, step: int, journal: Journal, console: Console) -> dict:
-    result = {"split": run.config.eval_split, **run.evaluate()}
+def _evaluate(run: Run, step: int, journal: Journal, console: Console) -> tuple[dict, Predictions]:
+    counts, predictions = run.evaluate()
+    result = {"split": run.config.eval_split, **counts}
     journal.write("eval", step=step, **result)
     console.say(
         f"step {step}: {result['split']} {result['correct_top1']}/{result['examples']} right,"
         f" top-1 {result['top1']:.2%}{_beside(result)}"
     )
-    return result
+    return result, predictions
 
 
 def _beside(result: dict) -> str:
@@ -203,7 +208,9 @@ def _beside(result: dict) -> str:
     return f" with the averaged weights, {result['raw']['top1']:.2%} with the last"
 
 
-def _report(run: Run, saved: Commit, evaluated: dict, observers: _Observers) -> dict:
+def _report(
+    run: Run, saved: Commit, evaluated: dict, predictions: Predictions, observers: _Observers
+) -> dict:
     done = {
         "step": saved.step,
         "epoch": round(saved.manifest["epoch"], 4),
@@ -214,8 +221,26 @@ def _report(run: Run, saved: Commit, evaluated: dict, observers: _Observers) -> 
         "digest": saved.manifest["digest"],
     }
     observers.journal.write("done", **done)
-    reporting.say(f"done: {saved.path}; what happened: {run.config.model_dir}/journal.jsonl")
+    reporting.say(f"done: {saved.path}")
+    _write_page(run, predictions)
     return {"event": "done", **done}
+
+
+def _write_page(run: Run, predictions: Predictions) -> None:
+    """Writes the run's page; where that fails it is said, since no page is worth a run."""
+    path = pathlib.Path(run.config.model_dir) / run_page.FILE_NAME
+    try:
+        batch = next(iter(run.feed.batches(run.total_steps - 1)))
+        images, labels, _ = (run.strategy.experimental_local_results(part)[0] for part in batch)
+        samples = run_page.samples_of(images, labels, run.manifest.classes)
+        environment = run.describe["environment"]
+        run_page.write(
+            path, run.config, run.manifest, predictions, run.held_out, samples, environment
+        )
+    except (OSError, tf.errors.OpError) as error:
+        reporting.say(f"no report was written: {errors.plain(error)}")
+    else:
+        reporting.say(f"report: {path}")
 
 
 def _open_journal(run: Run, resumed: Commit | None) -> Journal:

@@ -3,19 +3,18 @@
 import tensorflow as tf
 
 
-def correct_in_top(logits: tf.Tensor, labels: tf.Tensor, k: int) -> tf.Tensor:
-    """Whether the label is among the k largest logits of each example.
+def classes_ahead(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    """How many classes come before the label of each example: 0 where it comes first.
 
-    Equal logits rank by class number, the lower first, so exactly k classes are in the top
-    k. An example with a non-finite logit is never correct.
+    Equal logits rank by class number, the lower first. Where any logit of an example is not
+    finite it is the largest int32: such an example is never right.
 
     Args:
       logits: float32 `[N, classes]`.
       labels: int64 `[N]`; or soft ones, float32 `[N, classes]`, of which the largest counts.
-      k: 1 or more.
 
     Returns:
-      bool `[N]`.
+      int32 `[N]`.
     """
     if not labels.dtype.is_integer:
         labels = tf.argmax(labels, axis=1)
@@ -23,4 +22,17 @@ def correct_in_top(logits: tf.Tensor, labels: tf.Tensor, k: int) -> tf.Tensor:
     classes = tf.range(tf.shape(logits)[1], dtype=tf.int64)
     ahead = (logits > own) | ((logits == own) & (classes < labels[:, None]))
     finite = tf.reduce_all(tf.math.is_finite(logits), axis=1)
-    return finite & (tf.reduce_sum(tf.cast(ahead, tf.int32), axis=1) < k)
+    return tf.where(finite, tf.reduce_sum(tf.cast(ahead, tf.int32), axis=1), tf.int32.max)
+
+
+def correct_in_top(logits: tf.Tensor, labels: tf.Tensor, k: int) -> tf.Tensor:
+    """Whether the label is among the k largest logits, as `classes_ahead` ranks them.
+
+    Args:
+      logits, labels: as of `classes_ahead`.
+      k: 1 or more.
+
+    Returns:
+      bool `[N]`.
+    """
+    return classes_ahead(logits, labels) < k

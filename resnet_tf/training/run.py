@@ -12,7 +12,7 @@ from resnet_tf.checkpoint import Commit
 from resnet_tf.config import Config
 from resnet_tf.distribution import describe_devices
 from resnet_tf.errors import bad_flag
-from resnet_tf.evaluation import make_evaluation
+from resnet_tf.evaluation import Predictions, make_evaluation
 from resnet_tf.layers import named_variables
 from resnet_tf.preprocessing import Preprocessing
 from resnet_tf.training import chosen, fine_tuning
@@ -35,7 +35,9 @@ class Run:
       describe: manifest fields of a commit, but for step and position.
       train: the traced function of `make_train_step`.
       feed: of its batches.
-      evaluate: gives the counts of `make_evaluation`, see `_evaluations`.
+      evaluate: gives counts and `Predictions`, see `_evaluations`.
+      held_out: the records that it looks at.
+      manifest: of the data.
     """
 
     config: Config
@@ -49,6 +51,8 @@ class Run:
     train: Callable
     feed: Feed
     evaluate: Callable
+    held_out: input.Reader
+    manifest: input.Manifest
 
     @property
     def step(self) -> tf.Variable:
@@ -120,6 +124,7 @@ def build(
         plan = fine_tuning.make_plan(config, model)
         state = _make_state(config, manifest, model, plan)
     preprocess = functools.partial(input.normalize, mean=pictures.mean, std=pictures.std)
+    held_out = _held_out(config, manifest, held_out_pictures)
     named = named_variables(model)
     gradient = Gradient(
         model,
@@ -149,7 +154,9 @@ def build(
             xla=config.xla,
         ),
         feed=Feed(config, strategy, manifest, pictures),
-        evaluate=_evaluations(config, strategy, manifest, state, held_out_pictures, preprocess),
+        evaluate=_evaluations(config, strategy, state, held_out, preprocess),
+        held_out=held_out,
+        manifest=manifest,
     )
 
 
@@ -193,30 +200,37 @@ def _refuse_small(config: Config, pictures: Preprocessing, model: models.Classif
             raise bad_flag(name, rule, f"pictures of {side}x{side}")
 
 
-def _evaluations(config, strategy, manifest, state, pictures, preprocess) -> Callable[..., dict]:
-    """Evaluates the weights; where there is an average of them, that, and `raw` beside it.
-
-    The function takes a number of records, to look at the first of the split only.
-    """
-    reader = input.choose_reader(
+def _held_out(config, manifest, pictures) -> input.Reader:
+    return input.choose_reader(
         manifest,
         config.eval_split,
         pictures,
         # Evaluation takes records in the order of the disk, which needs no windows.
         kind="auto" if config.reader == "windowed" else config.reader,
     )
+
+
+def _evaluations(
+    config, strategy, state, reader, preprocess
+) -> Callable[..., tuple[dict, Predictions]]:
+    """Evaluates the weights; where there is an average of them, that, and `raw` beside it.
+
+    The function takes a number of records, to look at the first of the split only. It gives the
+    counts, and what they were counted from.
+    """
     batch_size = config.eval_batch_size or config.batch_size
     raw = make_evaluation(strategy, state.model, preprocess)
     averaged = None
     if state.average:
         averaged = make_evaluation(strategy, state.average.twin, preprocess)
 
-    def evaluate(records: int | None = None) -> dict:
+    def evaluate(records: int | None = None) -> tuple[dict, Predictions]:
         some = reader if records is None else input.first(reader, records)
-        result = raw(some, batch_size)
+        found = raw(some, batch_size)
         if averaged is None:
-            return result
-        return {"weights": "average", **averaged(some, batch_size), "raw": result}
+            return found.counts(), found
+        average = averaged(some, batch_size)
+        return {"weights": "average", **average.counts(), "raw": found.counts()}, average
 
     return evaluate
 

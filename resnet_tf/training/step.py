@@ -77,8 +77,8 @@ def make_train_step(
       `input.training_batches`. It returns vectors with an entry a step: `loss`,
       `gradient_norm` (before it is clipped), `learning_rate` and `loss_scale` (float32),
       `correct` (int64, of the batch), `finite`, `overflowed` (bool: the step was left out, for
-      the loss scale's sake) and `input_wait` (float64, seconds that the first replica waited
-      for its batch).
+      the loss scale's sake), `order` and `pictures` (int64, fingerprints of record ids and
+      pixels) and `input_wait` (float64, seconds that the first replica waited for its batch).
     """
     replica_step = _make_replica_step(state, gradient, accumulate, clip, xla)
 
@@ -90,12 +90,14 @@ def make_train_step(
         }
         done, going = 0, True
         while going and done < count:
-            (images, labels, _), wait = _timed_next(strategy, iterator)
+            (images, labels, marks), wait = _timed_next(strategy, iterator)
             rate = schedule(state.step)
             if state.rate_factor is not None:
                 rate *= state.rate_factor
             result = strategy.run(replica_step, args=(images, labels, rate))
             health = {k: strategy.experimental_local_results(v)[0] for k, v in result.items()}
+            order, pictures = _fingerprints(strategy.experimental_local_results(marks))
+            health |= {"order": order, "pictures": pictures}
             health |= {"learning_rate": rate, "input_wait": wait}
             record = {name: array.write(done, health[name]) for name, array in record.items()}
             going = health["finite"] | health["overflowed"]
@@ -153,6 +155,7 @@ def _make_replica_step(
     return replica_step
 
 
+_GOLDEN = 0x9E3779B97F4A7C15 - 2**64  # 2^64 divided by the golden ratio, as an int64
 _HEALTH = {
     "loss": tf.float32,
     "gradient_norm": tf.float32,
@@ -161,6 +164,8 @@ _HEALTH = {
     "correct": tf.int64,
     "finite": tf.bool,
     "overflowed": tf.bool,
+    "order": tf.int64,
+    "pictures": tf.int64,
     "input_wait": tf.float64,
 }
 
@@ -217,6 +222,17 @@ def _timed_next(strategy, iterator):
     arrived = [strategy.experimental_local_results(part)[0] for part in batch]
     with tf.control_dependencies(arrived):
         return batch, tf.timestamp() - before
+
+
+def _fingerprints(marks: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, tf.Tensor]:
+    """One number for the record ids of a step and one for its pixels, whatever the replicas.
+
+    The sum over its pictures i of (2i + 1) · 0x9E3779B97F4A7C15 · mark i, modulo 2^64.
+    """
+    marks = tf.concat(marks, axis=0)
+    odd = 2 * tf.range(tf.shape(marks, tf.int64)[0]) + 1
+    order, pictures = tf.unstack(tf.reduce_sum(_GOLDEN * odd[:, None] * marks, axis=0))
+    return order, pictures
 
 
 def _over_replicas(sums: Sums, parts: int) -> Sums:

@@ -101,7 +101,7 @@ def evaluation(found: Findings, run: Run, times: Times) -> None:
     batch_size = run.config.eval_batch_size or run.config.batch_size
     for _ in range(2):
         begin = perf_counter()
-        result = run.evaluate(records=_EVALUATED_BATCHES * batch_size)
+        result, _ = run.evaluate(records=_EVALUATED_BATCHES * batch_size)
         seconds = perf_counter() - begin
     whole, some = found.numbers["eval_records"], result["examples"]
     times.evaluation = seconds * whole / some

@@ -60,13 +60,36 @@ def evaluators(two_replicas):
 def test_every_record_counts_once_for_any_batch_and_devices(evaluators, records, batch_size):
     reader = Reader(records)
     for evaluate in evaluators:
-        assert evaluate(reader, batch_size) == expected(reader)
+        found = evaluate(reader, batch_size)
+        assert found.counts() == expected(reader)
+        logits = reader.images.numpy().reshape(records, CLASSES) / np.float32(25)
+        order = np.argsort(-logits, axis=1, kind="stable")
+        labels = reader.labels.numpy()
+        shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+        np.testing.assert_array_equal(found.labels, labels)
+        np.testing.assert_array_equal(found.ranks, (order == labels[:, None]).argmax(axis=1))
+        np.testing.assert_array_equal(found.top, order[:, :5])
+        np.testing.assert_allclose(
+            found.scores, np.take_along_axis(shares, order[:, :5], axis=1), rtol=1e-5
+        )
+        losses = references.cross_entropy(logits, labels)
+        np.testing.assert_allclose(found.losses, losses, rtol=1e-4, atol=1e-6)
+        assert found.logits is None
 
 
 def test_fewer_classes_than_five(evaluators):
     reader = Reader(20, classes=3)
-    result = evaluators[0](reader, 6)
-    assert result == expected(reader) and result["correct_top5"] == 20
+    found = evaluators[0](reader, 6)
+    assert found.counts() == expected(reader) and found.counts()["correct_top5"] == 20
+    assert found.top.shape == found.scores.shape == (20, 3)
+
+
+def test_logits_where_they_are_asked_for(two_replicas):
+    for strategy in (ONE, two_replicas):
+        evaluate = make_evaluation(strategy, logits_of, preprocess, keep_logits=True)
+        reader = Reader(11)
+        logits = reader.images.numpy().reshape(11, CLASSES) / np.float32(25)
+        np.testing.assert_allclose(evaluate(reader, 4).logits, logits, rtol=1e-6)
 
 
 def test_progress_is_told(evaluators):
@@ -77,22 +100,28 @@ def test_progress_is_told(evaluators):
 
 def test_logits_that_are_not_finite_count_as_wrong_and_the_loss_is_unknown():
     evaluate = make_evaluation(ONE, lambda x, training: logits_of(x, training) * np.nan, preprocess)
-    result = evaluate(Reader(9), 4)
-    assert result["examples"] == 9
+    result = evaluate(Reader(9), 4).counts()
     assert (result["correct_top1"], result["correct_top5"], result["loss"]) == (0, 0, None)
     assert result["examples"] == 9
 
 
-def test_a_count_that_is_not_exact_is_an_error(monkeypatch):
+@pytest.mark.parametrize("fault", ["lost", "twice", "swapped"])
+def test_a_count_that_is_not_exact_is_an_error(monkeypatch, fault):
     real = evaluation.evaluation_batches
 
-    def lossy(*arguments, **options):
+    def faulty(*arguments, **options):
         batches, steps = real(*arguments, **options)
-        return batches, steps - 1
+        if fault == "twice":
+            batches = batches.map(lambda x, y, ids, w: (x, y, tf.minimum(ids, 7), w))
+        if fault == "swapped":
+            batches = batches.map(lambda x, y, ids, w: (x, y, ids ^ 1, w))
+        return batches, steps - (fault == "lost")
 
-    monkeypatch.setattr(evaluation, "evaluation_batches", lossy)
-    with pytest.raises(UserError, match="ERROR 65: counted 8 of 9 records") as caught:
-        make_evaluation(ONE, logits_of, preprocess)(Reader(9), 4)
+    monkeypatch.setattr(evaluation, "evaluation_batches", faulty)
+    seen, different = {"lost": (8, 8), "twice": (10, 8), "swapped": (10, 10)}[fault]
+    found = f"10 are in the split, {seen} were seen, {different} of them different"
+    with pytest.raises(UserError, match=f"ERROR 65: not every record .* {found}") as caught:
+        make_evaluation(ONE, logits_of, preprocess)(Reader(10), 4)
     assert caught.value.code == 65
 
 

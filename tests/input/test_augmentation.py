@@ -218,11 +218,13 @@ def test_batches_of_soft_labels_and_floats():
         )  # fmt: skip
         return next(iter(data))
 
-    images_, labels, ids = first(input.Augmentation(mixup=0.5, repeats=2))
+    images_, labels, marks = first(input.Augmentation(mixup=0.5, repeats=2))
     assert (images_.dtype, labels.dtype) == (tf.float32, tf.float32)
     assert images_.shape == (8, 4, 4, 3) and labels.shape == (8, 3)
-    plain, hard, same_ids = first(input.Augmentation(repeats=2))
+    plain, hard, same_marks = first(input.Augmentation(repeats=2))
+    ids = marks[:, 0]
     assert (plain.dtype, hard.dtype) == (tf.uint8, tf.int64)
-    np.testing.assert_array_equal(ids.numpy(), same_ids.numpy())
+    np.testing.assert_array_equal(ids.numpy(), same_marks.numpy()[:, 0])
+    assert (marks[:, 1].numpy() != same_marks[:, 1].numpy()).all()  # of the mixed pixels
     np.testing.assert_array_equal(hard.numpy(), ids.numpy() % 3)
     assert first(input.Augmentation(hue=0.1))[0].dtype == tf.float32

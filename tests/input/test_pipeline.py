@@ -31,7 +31,8 @@ def training(strategy, steps, augmentation, first_step=0, reader=None, seed=SEED
             augmentation=augmentation, first_step=first_step,
         )
     )  # fmt: skip
-    return [whole(strategy, next(iterator)) for _ in range(steps)]
+    batches = (whole(strategy, next(iterator)) for _ in range(steps))
+    return [(images, labels, marks[:, 0]) for images, labels, marks in batches]
 
 
 PLAIN, NOISY = input.Augmentation(), input.Augmentation(pad=2, flip=True)
@@ -70,6 +71,28 @@ def test_a_resumed_pipeline_goes_on_as_if_it_had_never_stopped(two_replicas, fir
                 np.testing.assert_array_equal(a, b)
 
 
+def test_fingerprints_tell_pictures_apart_and_replicas_do_not_matter(two_replicas):
+    def prints(strategy, augmentation):
+        data = input.training_batches(
+            strategy, Reader(), input.Order((RECORDS,), SEED), batch_size=BATCH,
+            augmentation=augmentation,
+        )  # fmt: skip
+        iterator = iter(data)
+        parts = [whole(strategy, next(iterator)) for _ in range(6)]
+        images, _, marks = (np.concatenate(part) for part in zip(*parts))
+        return images, marks[:, 1]
+
+    for augmentation in (PLAIN, NOISY, input.Augmentation(brightness=0.5)):
+        images, one = prints(ONE, augmentation)
+        _, two = prints(two_replicas, augmentation)
+        np.testing.assert_array_equal(one, two)
+        assert one.dtype == np.int64
+        of_bytes = {}
+        for image, number in zip(images, one):
+            assert of_bytes.setdefault(image.tobytes(), number) == number
+        assert len(set(of_bytes.values())) == len(of_bytes)
+
+
 def test_augmentation_differs_from_epoch_to_epoch_and_seed_to_seed():
     reader = Reader(records=BATCH)
 
@@ -88,12 +111,13 @@ def test_evaluation_has_each_record_once_in_order(two_replicas, batch_size):
     for strategy in (ONE, two_replicas):
         batches, steps = input.evaluation_batches(strategy, reader, batch_size=batch_size)
         iterator = iter(batches)
-        images, labels, weights = (
+        images, labels, ids, weights = (
             np.concatenate(part)
             for part in zip(*(whole(strategy, next(iterator)) for _ in range(steps)), strict=True)
         )
         assert set(np.unique(weights)) <= {0, 1} and weights.sum() == RECORDS
         np.testing.assert_array_equal(labels[weights == 1], np.arange(RECORDS))
+        np.testing.assert_array_equal(ids[weights == 1], np.arange(RECORDS))
         np.testing.assert_array_equal(images[weights == 1], reader.images.numpy())
 
 

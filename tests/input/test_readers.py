@@ -77,7 +77,8 @@ def batches(manifest, kind, how=PLAIN, *, window=0, steps=STEPS, first_step=0, s
         )
     )  # fmt: skip
     found = [whole(strategy, next(iterator)) for _ in range(steps)]
-    return [np.concatenate(part) for part in zip(*found, strict=True)]
+    images, labels, marks = (np.concatenate(part) for part in zip(*found, strict=True))
+    return [images, labels, marks[:, 0]]
 
 
 def same(found, expected):
@@ -193,7 +194,7 @@ def test_evaluation_has_each_record_once(manifest, two_replicas, batch_size):
         data, steps = input.evaluation_batches(strategy, found, batch_size=batch_size)
         iterator = iter(data)
         parts = [whole(strategy, next(iterator)) for _ in range(steps)]
-        images, labels, weights = (np.concatenate(part) for part in zip(*parts, strict=True))
+        images, labels, _, weights = (np.concatenate(part) for part in zip(*parts, strict=True))
         np.testing.assert_array_equal(labels[weights == 1], np.arange(N))
         np.testing.assert_array_equal(images[weights == 1], expected.images.numpy())
 
@@ -210,7 +211,7 @@ def test_evaluation_counts_the_same_from_disk_and_from_memory(manifest, two_repl
         evaluate = make_evaluation(strategy, logits, preprocess)
         for kind in ("memory", "indexed"):
             made_by = KINDS[kind](manifest, "train", manifest.pictures(SIDE, SIDE))
-            results += [evaluate(made_by, size) for size in (4, 18)]
+            results += [evaluate(made_by, size).counts() for size in (4, 18)]
     assert results[0]["examples"] == N
     for result in results[1:]:
         assert result == results[0] | {"loss": pytest.approx(results[0]["loss"], rel=1e-6)}

@@ -40,7 +40,8 @@ def test_pictures_have_the_size_of_their_step(data):
     made_by = feed(data, steps=7, **SIZES)
     assert made_by.resizes == (2, 5)
     for step, side in ((1, 4), (2, 6), (4, 6), (5, 8)):
-        images, labels, ids = next(iter(made_by.batches(step)))
+        images, labels, marks = next(iter(made_by.batches(step)))
+        ids = marks[:, 0]
         assert images.shape == (BATCH, side, side, 3) and images.dtype == tf.uint8
         expected = made_by._order.at(tf.range(step * BATCH, (step + 1) * BATCH, dtype=tf.int64))[0]
         np.testing.assert_array_equal(ids.numpy(), expected.numpy())
@@ -110,7 +111,7 @@ def test_each_picture_comes_as_often_as_it_is_repeated(data, repeats):
     made_by = feed(data, repeats=repeats, batch_size=5, flip=True, pad=1, reader="memory")
     iterator = iter(made_by.batches(0))
     parts = [next(iterator) for _ in range(2 * repeats)]  # an epoch of N · repeats positions
-    ids = np.concatenate([part[2].numpy() for part in parts])
+    ids = np.concatenate([part[2][:, 0].numpy() for part in parts])
     assert np.bincount(ids, minlength=N).tolist() == [repeats] * N
     assert (ids.reshape(N, repeats) == ids.reshape(N, repeats)[:, :1]).all()
     images = np.concatenate([part[0].numpy() for part in parts]).reshape(N, repeats, -1)

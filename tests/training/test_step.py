@@ -81,6 +81,23 @@ def largest_difference(first, second):
     return max(np.abs(first[k] - second[k]).max() for k in first)
 
 
+def test_fingerprints_of_order_and_pictures(two_replicas):
+    """By their formula, in Python's whole numbers; the same on one replica and on two."""
+    iterator = batches(ONE)
+    _, train = start(ONE)
+    health = train(batches(ONE), tf.constant(3))
+    _, train_two = start(two_replicas)
+    health_two = train_two(batches(two_replicas), tf.constant(3))
+    for step in range(3):
+        marks = next(iterator)[2].numpy().tolist()
+        for column, name in enumerate(("order", "pictures")):
+            total = sum(
+                (2 * i + 1) * 0x9E3779B97F4A7C15 * mark[column] for i, mark in enumerate(marks)
+            )
+            assert health[name][step].numpy() == (total + 2**63) % 2**64 - 2**63
+            assert health_two[name][step].numpy() == health[name][step].numpy()
+
+
 def test_one_step_equals_a_step_written_out():
     state, train = start(ONE, weight_decay=0.1)
     before = values(state)

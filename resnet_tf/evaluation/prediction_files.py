@@ -1,0 +1,130 @@
+"""Predictions as a table that other programs read: CSV, or Parquet where the name ends so.
+
+Columns: `key`, what names the record; `label`, its true class; `loss`; `top1` … `top5`, the
+classes that come first, and `score1` … `score5`, their probabilities (fewer where there are
+fewer classes). Classes stand there by name.
+"""
+
+import csv
+import io
+import os
+import pathlib
+import uuid
+from collections.abc import Sequence
+
+import numpy as np
+
+from resnet_tf import errors
+from resnet_tf.errors import UserError
+from resnet_tf.evaluation.predictions import Predictions
+from resnet_tf.files import replace_synced, sync
+
+
+def write(
+    path: str | os.PathLike, predictions: Predictions, keys: Sequence[str], names: Sequence[str]
+) -> None:
+    """Writes a row a record, in the order of the disk; the file is there whole or not at all.
+
+    Raises:
+      UserError: 73 where it cannot be written.
+    """
+    path, table = pathlib.Path(path), columns(predictions, keys, names)
+    try:
+        if path.suffix == ".parquet":
+            _write_parquet(path, table)
+        else:
+            replace_synced(path, _csv(table))
+    except OSError as error:
+        what = f"cannot be written: {error.strerror or error}"
+        raise UserError(errors.CANNOT_CREATE, what, path, "give another file") from error
+
+
+def read(path: str | os.PathLike) -> dict[str, list]:
+    """The columns of such a file: text, but for `loss` and the scores, which are floats.
+
+    Raises:
+      UserError: 66 for a file that is missing, 65 for another kind of file.
+    """
+    path = pathlib.Path(path)
+    try:
+        table = _read_parquet(path) if path.suffix == ".parquet" else _read_csv(path)
+        for name in ("key", "label", "loss", "top1", "score1"):
+            if name not in table:
+                raise ValueError(f"it has no column {name}")
+    except OSError as error:
+        what = f"cannot be read: {error.strerror or error}"
+        raise UserError(errors.MISSING_INPUT, what, path, "give another file") from error
+    except ValueError as error:
+        what, remedy = f"this is no file of predictions: {error}", "make one: eval.py --predictions"
+        raise UserError(errors.BAD_DATA, what, path, remedy) from error
+    return table
+
+
+def columns(predictions: Predictions, keys: Sequence[str], names: Sequence[str]) -> dict[str, list]:
+    """The columns of the table, by their names, each with an entry a record."""
+    names = np.array(names, dtype=object)
+    places = range(predictions.top.shape[1])
+    # Keys are bytes of file systems, which may be no UTF-8.
+    keys = [key.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for key in keys]
+    return {
+        "key": keys,
+        "label": names[predictions.labels].tolist(),
+        "loss": predictions.losses.astype(np.float64).tolist(),
+        **{f"top{k + 1}": names[predictions.top[:, k]].tolist() for k in places},
+        **{f"score{k + 1}": predictions.scores[:, k].astype(float).tolist() for k in places},
+    }
+
+
+def _csv(table: dict[str, list]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(table)
+    shown = [
+        [f"{x:.6g}" for x in column] if _numeric(name) else column for name, column in table.items()
+    ]
+    writer.writerows(zip(*shown))
+    return text.getvalue()
+
+
+def _read_csv(path: pathlib.Path) -> dict[str, list]:
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = csv.reader(file, strict=True)
+        try:
+            heading, *rows = rows
+        except csv.Error as error:
+            raise ValueError(error) from error
+    if any(len(row) != len(heading) for row in rows):
+        raise ValueError("its rows differ in length")
+    table = dict(zip(heading, map(list, zip(*rows)))) if rows else {name: [] for name in heading}
+    return {n: [float(x) for x in c] if _numeric(n) else c for n, c in table.items()}
+
+
+def _write_parquet(path: pathlib.Path, table: dict[str, list]) -> None:
+    # Comes with tensorflow-datasets; imported here, since it takes its time.
+    import pyarrow
+    import pyarrow.parquet
+
+    written = io.BytesIO()
+    pyarrow.parquet.write_table(pyarrow.table(table), written)
+    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        temporary.write_bytes(written.getbuffer())
+        sync(temporary)
+        os.replace(temporary, path)
+        sync(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _read_parquet(path: pathlib.Path) -> dict[str, list]:
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        return pyarrow.parquet.read_table(path).to_pydict()
+    except pyarrow.ArrowInvalid as error:
+        raise ValueError(error) from error
+
+
+def _numeric(name: str) -> bool:
+    return name == "loss" or name.startswith("score")

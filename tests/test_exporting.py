@@ -1,0 +1,194 @@
+"""Exports: each form, run again by what others would use, and proved before it gets its name."""
+
+import io
+import pathlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from resnet_tf import checkpoint, exporting, models
+from resnet_tf.errors import UserError
+from resnet_tf.evaluation import import_weights, load
+from resnet_tf.exporting import exports, torch_names
+from resnet_tf.layers import named_variables
+from resnet_tf.preprocessing import Preprocessing
+
+PICTURES = Preprocessing(32, 32, 3, mean=(120.0, 121.0, 122.0), std=(60.0, 61.0, 62.0))
+NAMES = ["cat", "dog", "bird"]
+
+
+def network(folder, model="cifar_resnet", **options):
+    """A commit of a network whose batch norms do something, loaded."""
+    options = options or {"depth": 8, "width_multiplier": 0.5}
+    made = models.create(model, num_classes=3, seed=3, **options)
+    rng = np.random.default_rng(0)
+    for name, variable in named_variables(made).items():
+        if "norm" in name:
+            variable.assign(rng.uniform(0.5, 1.5, variable.shape))
+    fields = {
+        "architecture": {"model": model, "options": options, "num_classes": 3},
+        "classes": NAMES,
+        "preprocessing": PICTURES.to_json(),
+        "environment": {"resnet_tf": "9.9"},
+    }
+    variables = {f"model/{name}": v.numpy() for name, v in named_variables(made).items()}
+    return load(checkpoint.write(folder, 4, variables, fields))
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory):
+    return network(tmp_path_factory.mktemp("run"))
+
+
+@pytest.fixture(scope="module")
+def pixels():
+    """Soft blobs, as pictures are."""
+    rng = np.random.default_rng(1)
+    small = rng.uniform(0, 255, (40, 4, 4, 3)).astype(np.float32)
+    return tf.cast(tf.image.resize(small, (32, 32)), tf.uint8).numpy()
+
+
+def probabilities(loaded, pixels):
+    return tf.nn.softmax(loaded.model(loaded.preprocess(pixels), training=False)).numpy()
+
+
+def left(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_saved_model_and_its_signatures(loaded, pixels, tmp_path):
+    made = exporting.export(loaded, tmp_path / "served", "saved_model", pixels)
+    assert (made.pictures, made.agreement) == (40, 1) and made.largest_difference < 1e-5
+    assert made.megabytes > 0 and left(tmp_path) == ["served"]
+    signatures = tf.saved_model.load(str(tmp_path / "served")).signatures
+    expected = probabilities(loaded, pixels[:3])
+    encoded = []
+    for picture in pixels[:3]:
+        Image.fromarray(picture).save(file := io.BytesIO(), "PNG")
+        encoded.append(file.getvalue())
+    examples = [
+        tf.train.Example(features=tf.train.Features(feature={
+            "image/encoded": tf.train.Feature(bytes_list=tf.train.BytesList(value=[data]))
+        })).SerializeToString() for data in encoded
+    ]  # fmt: skip
+    for name, told in {
+        "tensors": {"images": tf.constant(pixels[:3])},
+        "encoded": {"encoded": tf.constant(encoded)},
+        "serving_default": {"encoded": tf.constant(encoded)},
+        "examples": {"examples": tf.constant(examples)},
+    }.items():
+        answer = signatures[name](**told)
+        np.testing.assert_allclose(answer["probabilities"].numpy(), expected, atol=1e-5)
+        shares = tf.nn.softmax(answer["logits"]).numpy()
+        np.testing.assert_allclose(shares, expected, atol=1e-5)
+        assert answer["classes"].numpy().tolist() == [[name.encode() for name in NAMES]] * 3
+
+
+@pytest.mark.parametrize(("kind", "within"), [("float32", 1e-5), ("float16", 0.02), ("int8", 0.2)])
+def test_tflite(loaded, pixels, tmp_path, kind, within):
+    made = exporting.export(loaded, tmp_path / "a.tflite", "tflite", pixels, kind)
+    assert made.largest_difference <= within and made.agreement >= 0.8
+    interpreter = tf.lite.Interpreter(model_path=str(tmp_path / "a.tflite"))
+    (taken,) = interpreter.get_input_details()
+    assert taken["dtype"] == (np.uint8 if kind == "int8" else np.float32)
+    assert left(tmp_path) == ["a.tflite"]
+
+
+FAMILIES = [
+    ("cifar_resnet", {"depth": 8, "width_multiplier": 0.5}),
+    ("cifar_resnet", {"depth": 8, "shortcut": "B"}),
+    ("cifar_resnet18", {"width_multiplier": 0.125}),
+    ("resnet18", {"width_multiplier": 0.125}),
+    ("resnet50", {"width_multiplier": 0.125}),
+    ("resnet50_d", {"width_multiplier": 0.125}),
+    ("se_resnet50", {"width_multiplier": 0.125}),
+]
+
+
+@pytest.mark.parametrize("form", ["safetensors", "npz"])
+@pytest.mark.parametrize(("model", "options"), FAMILIES[:1] + FAMILIES[4:5])
+def test_weights_come_back_through_the_importer(pixels, tmp_path, form, model, options):
+    loaded = network(tmp_path / "run", model, **options)
+    file = tmp_path / f"weights.{form}"
+    made = exporting.export(loaded, file, form, pixels)
+    assert (made.largest_difference, made.agreement) == (0, 1)
+    commit, translation = import_weights(model, file, tmp_path / "again", options=options)
+    assert not translation.left_out
+    again = named_variables(load(commit).model)
+    for name, variable in named_variables(loaded.model).items():
+        np.testing.assert_array_equal(again[name].numpy(), variable.numpy())
+
+
+def test_names_of_torchvision(tmp_path):
+    loaded = network(tmp_path, "resnet50", width_multiplier=0.125)
+    variables = {name: v.numpy() for name, v in named_variables(loaded.model).items()}
+    found = torch_names.renamed(variables)
+    # Of torchvision's resnet50, without its counters.
+    for name in ("conv1.weight", "bn1.running_var", "layer1.0.conv3.weight", "layer3.5.bn2.bias",
+                 "layer4.0.downsample.0.weight", "layer4.0.downsample.1.running_mean",
+                 "fc.weight", "fc.bias"):  # fmt: skip
+        assert name in found
+    assert len(found) == len(variables) == 267
+    assert found["conv1.weight"].shape == (8, 3, 7, 7) and found["fc.weight"].shape == (3, 256)
+    np.testing.assert_array_equal(found["conv1.weight"][2, 1], variables["stem/kernel"][:, :, 1, 2])
+
+
+@pytest.mark.parametrize(("model", "options"), FAMILIES[1:4] + FAMILIES[5:])
+def test_names_of_every_family_come_back(tmp_path, model, options):
+    from resnet_tf.checkpoint import foreign
+
+    made = models.create(model, num_classes=3, **options)
+    variables = {name: v.numpy() for name, v in named_variables(made).items()}
+    renamed = torch_names.renamed(variables)
+    assert not renamed.keys() & variables.keys()
+    back = foreign.translate(renamed, "here")
+    assert not back.unknown and back.tensors.keys() == variables.keys()
+    for name, array in variables.items():
+        np.testing.assert_array_equal(back.tensors[name], array)
+
+
+def test_a_network_without_names_of_torchvision_keeps_its_own():
+    variables = {"stem/kernel": np.zeros((1, 1, 2, 3)), "elsewhere/kernel": np.zeros((1, 1, 2, 3))}
+    assert torch_names.renamed(variables) == variables
+
+
+def refused(code, message, function, *arguments):
+    with pytest.raises(UserError) as caught:
+        function(*arguments)
+    assert caught.value.code == code and message in str(caught.value)
+
+
+def test_what_is_refused_leaves_nothing(loaded, pixels, tmp_path):
+    (tmp_path / "there").mkdir()
+    for code, message, *told in [
+        (64, "format must be saved_model, tflite, safetensors, npz", "a", "onnx", pixels),
+        (
+            64,
+            "kind must be float32, or of tflite float32, float16, int8",
+            "a",
+            "tflite",
+            pixels,
+            "x",
+        ),
+        (64, "kind must be float32, or of tflite", "a", "npz", pixels, "int8"),
+        (73, "the output exists", "there", "npz", pixels),
+        (73, "cannot make the output: No such file", "none/a", "npz", pixels),
+    ]:
+        output, *rest = told
+        refused(code, message, exporting.export, loaded, tmp_path / output, *rest)
+    assert left(tmp_path) == ["there"] and not left(tmp_path / "there")
+
+
+def test_an_export_that_differs_is_not_kept(loaded, pixels, tmp_path, monkeypatch):
+    real = exports._written
+
+    def wrong(*arguments):
+        answer = real(*arguments)
+        return lambda pixels: answer(pixels)[:, ::-1]
+
+    monkeypatch.setattr(exports, "_written", wrong)
+    message = "what was exported differs from the checkpoint by"
+    refused(70, message, exporting.export, loaded, tmp_path / "a.npz", "npz", pixels)
+    assert left(tmp_path) == [] and pathlib.Path(tmp_path).is_dir()

@@ -1,0 +1,71 @@
+"""`steps.csv`: each step once, whatever a kill or a resume left."""
+
+import csv
+
+import numpy as np
+
+from resnet_tf.reporting.steps import StepLog, read
+
+
+def columns(*steps):
+    return {
+        "loss": np.array([s / 10 for s in steps], np.float32),
+        "gradient_norm": np.array([np.nan if s == 3 else 1 / 3 for s in steps], np.float32),
+        "learning_rate": np.full(len(steps), 0.1, np.float32),
+        "order": np.array([-(2**63) + s for s in steps]),
+        "pictures": np.array([2**63 - 1 - s for s in steps]),
+        "correct": np.zeros(len(steps)),  # of no matter here
+    }
+
+
+def steps(directory):
+    return [int(row["step"]) for row in read(directory)]
+
+
+def test_rows_are_there_at_once_and_others_can_read_them(tmp_path):
+    log = StepLog(tmp_path, resumed_step=0)
+    log.write(1, columns(1, 2))
+    log.write(3, columns(3))
+    log.write(4, columns())
+    with open(tmp_path / "steps.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert rows == read(tmp_path)
+    assert rows[1] == {
+        "step": "2", "loss": "0.2", "gradient_norm": "0.33333334", "learning_rate": "0.1",
+        "order": "-9223372036854775806", "pictures": "9223372036854775805",
+    }  # fmt: skip
+    assert np.float32(rows[1]["gradient_norm"]) == np.float32(1 / 3)
+    assert rows[2]["gradient_norm"] == "nan"
+    log.close()
+
+
+def test_no_file_is_an_empty_one(tmp_path):
+    assert read(tmp_path) == []
+
+
+def test_resuming_and_rewinding_drop_later_steps(tmp_path):
+    log = StepLog(tmp_path, resumed_step=0)
+    log.write(1, columns(1, 2, 3, 4, 5))
+    log.rewind(3)
+    assert steps(tmp_path) == [1, 2, 3]
+    log.write(4, columns(4))
+    log.close()
+    resumed = StepLog(tmp_path, resumed_step=2)
+    resumed.write(3, columns(3))
+    assert steps(tmp_path) == [1, 2, 3]
+    resumed.close()
+
+
+def test_a_row_that_a_kill_cut_short_is_dropped(tmp_path):
+    log = StepLog(tmp_path, resumed_step=0)
+    log.write(1, columns(1, 2))
+    log.close()
+    path = tmp_path / "steps.csv"
+    whole = path.read_text()
+    for end in range(len(whole) - 1, len(whole) - 20, -1):
+        path.write_text(whole[:end])
+        assert steps(tmp_path) == [1]
+    resumed = StepLog(tmp_path, resumed_step=2)
+    resumed.write(2, columns(2))
+    resumed.close()
+    assert path.read_text() == whole

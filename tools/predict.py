@@ -1,0 +1,91 @@
+"""Says what is on pictures: a JSON line each on stdout.
+
+  python tools/predict.py --checkpoint=runs/flowers rose.jpg photos/ 'more/*.png'
+  find . -name '*.jpg' | python tools/predict.py --checkpoint=runs/flowers --table - >/dev/null
+
+Takes files, folders, patterns, and - for a list on standard input. A picture that cannot be used
+gets a line with its error, and the exit code is then 65. Where a picture's folder has the name of
+a class, the line has it as "true".
+"""
+
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+
+from absl import flags
+
+from resnet_tf import errors, runtime, scripts
+from resnet_tf.errors import UserError, bad_flag
+
+_CHECKPOINT = flags.DEFINE_string("checkpoint", None, "model directory, or one commit")
+_WEIGHTS = flags.DEFINE_enum(
+    "weights", "auto", ["auto", "raw", "average"], "of the commit; auto: the average if it has one"
+)
+_TOP = flags.DEFINE_integer("top", 5, "classes a picture")
+_BATCH_SIZE = flags.DEFINE_integer("batch_size", 64, "pictures at a time")
+_CALIBRATED = flags.DEFINE_bool("calibrated", False, "use the temperature that eval.py fitted")
+_TABLE = flags.DEFINE_bool("table", False, "show a table on stderr, too")
+_EXPLAIN = flags.DEFINE_string("explain", None, "folder for Grad-CAM pictures of the first class")
+_DEVICES = flags.DEFINE_string("devices", "auto", "auto, cpu or gpu:N")
+
+
+def main(sources):
+    if not _CHECKPOINT.value:
+        raise UserError(
+            errors.BAD_FLAGS, "no checkpoint is given", "--checkpoint", "give a model directory"
+        )
+    if not sources:
+        raise UserError(errors.BAD_FLAGS, "no picture is given", "arguments", "see --helpshort")
+    for flag in (_TOP, _BATCH_SIZE):
+        if flag.value < 1:
+            raise bad_flag(flag.name, "must be 1 or more", flag.value)
+    from resnet_tf.distribution import DeviceRequest
+
+    devices = DeviceRequest.parse(_DEVICES.value)
+    runtime.configure(devices.logical_cpus)
+    from resnet_tf import checkpoint, evaluation
+    from resnet_tf.distribution import make_strategy
+    from resnet_tf.reporting import journal
+
+    paths = evaluation.listed_pictures(sources, sys.stdin)
+    commit = checkpoint.find(_CHECKPOINT.value)
+    with make_strategy(devices).scope():
+        loaded = evaluation.load(commit, _WEIGHTS.value)
+    temperature = (
+        evaluation.stored_temperature(commit, loaded.weights) if _CALIBRATED.value else 1.0
+    )
+    explainer = evaluation.Explainer(loaded, _EXPLAIN.value) if _EXPLAIN.value else None
+    bad = []
+    for row in evaluation.predict(
+        loaded, paths, top=_TOP.value, batch_size=_BATCH_SIZE.value, temperature=temperature,
+        explainer=explainer,
+    ):  # fmt: skip
+        journal.emit(row)
+        if "error" in row:
+            bad.append(row)
+        if _TABLE.value:
+            print(_line(row), file=sys.stderr)
+    if bad:
+        raise UserError(
+            errors.BAD_DATA,
+            f"{len(bad):,} of {len(paths):,} pictures could not be used, first:"
+            f" {errors.plain(bad[0]['error'])}",
+            errors.plain(bad[0]["file"]),
+            "the others are done; take these out or mend them",
+        )
+
+
+def _line(row: dict) -> str:
+    file = errors.plain(row["file"])
+    if "error" in row:
+        return f"{file}  - {errors.plain(row['error'])}"
+    shown = "  ".join(f"{entry['score']:6.1%} {entry['class']}" for entry in row["top"])
+    if "true" not in row:
+        return f"{file}  {shown}"
+    mark = "right" if row["top"][0]["class"] == row["true"] else f"wrong, is {row['true']}"
+    return f"{file}  {shown}  ({mark})"
+
+
+if __name__ == "__main__":
+    scripts.run(main, positional=True)
