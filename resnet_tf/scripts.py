@@ -48,6 +48,7 @@ def run(main: Callable[[list[str]], None], positional: bool = False) -> None:
     def guarded(arguments: list[str]) -> None:
         try:
             main(arguments[1:])
+            _leave()
         except UserError as error:
             fail(error)
         except KeyboardInterrupt:
@@ -60,6 +61,17 @@ def run(main: Callable[[list[str]], None], positional: bool = False) -> None:
             fail(UserError(errors.INTERNAL, "internal error, see above", "here", "report it"))
 
     app.run(guarded, flags_parser=parse)
+
+
+def _leave() -> None:
+    """Ends the process with code 0, all being written.
+
+    Without the clean-up of the interpreter: TensorFlow takes seconds to take itself apart, 15 of
+    them after a run with 60,000 pictures in memory.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def _print_short_help(script: str) -> None:

@@ -107,7 +107,9 @@ def _train(run: Run, resumed: Commit | None, journal: Journal, profiler: Profile
     finally:
         console.close()
     _, counts, predictions = evaluated
-    return _report(run, saved, counts, predictions, observers)
+    done = _report(run, saved, counts, observers)
+    _write_page(run, predictions, iterator)
+    return done
 
 
 def _advance(
@@ -208,9 +210,7 @@ def _beside(result: dict) -> str:
     return f" with the averaged weights, {result['raw']['top1']:.2%} with the last"
 
 
-def _report(
-    run: Run, saved: Commit, evaluated: dict, predictions: Predictions, observers: _Observers
-) -> dict:
+def _report(run: Run, saved: Commit, evaluated: dict, observers: _Observers) -> dict:
     done = {
         "step": saved.step,
         "epoch": round(saved.manifest["epoch"], 4),
@@ -222,16 +222,15 @@ def _report(
     }
     observers.journal.write("done", **done)
     reporting.say(f"done: {saved.path}")
-    _write_page(run, predictions)
     return {"event": "done", **done}
 
 
-def _write_page(run: Run, predictions: Predictions) -> None:
+def _write_page(run: Run, predictions: Predictions, iterator: Iterator) -> None:
     """Writes the run's page; where that fails it is said, since no page is worth a run."""
     path = pathlib.Path(run.config.model_dir) / run_page.FILE_NAME
     try:
-        batch = next(iter(run.feed.batches(run.total_steps - 1)))
-        images, labels, _ = (run.strategy.experimental_local_results(part)[0] for part in batch)
+        local = run.strategy.experimental_local_results
+        images, labels, _ = (local(part)[0] for part in next(iterator))
         samples = run_page.samples_of(images, labels, run.manifest.classes)
         environment = run.describe["environment"]
         run_page.write(
