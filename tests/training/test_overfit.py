@@ -41,7 +41,7 @@ def test_only_the_first_batches_are_read(tmp_path):
     ids = order.at(np.arange(32))[0].numpy().reshape(2, 16)
     batches = iter(run.feed.batches(3))
     seen = [next(batches) for _ in range(4)]
-    for step, (images, _, records) in enumerate(seen, start=3):
-        assert records.numpy().tolist() == ids[step % 2].tolist() == run.feed.records_of(step)
+    for step, (images, _, marks) in enumerate(seen, start=3):
+        assert marks[:, 0].numpy().tolist() == ids[step % 2].tolist() == run.feed.records_of(step)
         # They are shifted by the same noise, too.
         assert (images.numpy() == seen[(step - 3) % 2][0].numpy()).all()

@@ -44,7 +44,9 @@ STATE = {
 def _normed(two_replicas):
     with pytest.MonkeyPatch.context() as patch:
         small_runs.use_normed(patch, two_replicas)
-        patch.setattr(loop, "_evaluate", lambda *_: {})  # which changes nothing of a run
+        # Which change nothing of a run.
+        patch.setattr(loop, "_evaluate", lambda *_: ({}, None))
+        patch.setattr(loop, "_write_page", lambda *_: None)
         yield
 
 
