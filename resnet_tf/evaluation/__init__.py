@@ -3,13 +3,7 @@
 from resnet_tf.evaluation.averaged import Averaged, average_commits
 from resnet_tf.evaluation.comparison import Change, Comparison, compare, first_difference
 from resnet_tf.evaluation.evaluate import make_evaluation
-from resnet_tf.evaluation.evaluator import (
-    Evaluator,
-    Request,
-    describe,
-    evaluate_checkpoint,
-    some_pictures,
-)
+from resnet_tf.evaluation.evaluator import Evaluator, evaluate_checkpoint, some_pictures
 from resnet_tf.evaluation.explain import Explainer
 from resnet_tf.evaluation.imported import import_weights
 from resnet_tf.evaluation.picture_files import listed as listed_pictures
@@ -17,8 +11,9 @@ from resnet_tf.evaluation.predict import predict
 from resnet_tf.evaluation.prediction_files import columns
 from resnet_tf.evaluation.prediction_files import read as read_predictions
 from resnet_tf.evaluation.predictions import Predictions
+from resnet_tf.evaluation.request import Request
 from resnet_tf.evaluation.saved import LoadedModel, load
-from resnet_tf.evaluation.summary import Summary, refuse_place, write_table
+from resnet_tf.evaluation.summary import Summary, describe, refuse_place, write_table
 from resnet_tf.evaluation.temperature import stored as stored_temperature
 from resnet_tf.evaluation.watching import new_commits
 

@@ -5,7 +5,7 @@ import dataclasses
 import io
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -81,6 +81,40 @@ class Summary:
             counts = (self.scores.support[number], right[number], predicted[number])
             rows.append([name, *map(int, counts), *(f"{share[number]:.6f}" for share in shares)])
         return _csv(rows)
+
+
+def describe(event: dict) -> Iterable[str]:
+    """Lines for people about what `Evaluator.evaluate` gave."""
+    low, high = event["top1_interval"]
+    loss = "not finite" if event["loss"] is None else f"{event['loss']:.4f}"
+    yield (
+        f"{event['split']}: {event['examples']:,} records, each seen once, by step"
+        f" {event['step']} with its {event['weights']} weights"
+    )
+    yield (
+        f"top-1 {event['top1']:.2%} (95 % interval {low:.2%} to {high:.2%}),"
+        f" top-5 {event['top5']:.2%}, loss {loss},"
+        f" calibration error {event['calibration_error']:.2%}"
+    )
+    macro = event["macro"]
+    yield (
+        f"mean over classes: precision {macro['precision']:.2%}, recall {macro['recall']:.2%},"
+        f" F1 {macro['f1']:.2%}"
+    )
+    if event["most_confused"]:
+        pairs = (
+            f"{pair['label']} taken for {pair['predicted']} {pair['count']:,}×"
+            for pair in event["most_confused"][:3]
+        )
+        yield "most confused: " + ", ".join(pairs)
+    if fitted := event.get("fitted_temperature"):
+        yield (
+            f"temperature {fitted['temperature']:.4g}: loss {fitted['loss_before']:.4f} before,"
+            f" {fitted['loss_after']:.4f} after, on this split"
+        )
+    if alternative := event.get("alternative"):
+        share = "none" if alternative["top1"] is None else f"{alternative['top1']:.2%}"
+        yield f"by the other labels: {share} of {alternative['examples']:,} records"
 
 
 def refuse_place(path: str | os.PathLike) -> None:
