@@ -44,6 +44,9 @@ def replace_synced(path: str | os.PathLike, text: str) -> None:
     """Writes a UTF-8 file under its name in one step: a reader sees the old or the new one."""
     path = pathlib.Path(path)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    write_synced(temporary, text)
-    os.replace(temporary, path)
+    try:
+        write_synced(temporary, text)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
     sync(path.parent)

@@ -5,10 +5,11 @@ import pathlib
 
 import numpy as np
 import pytest
+import small_commits
 import tensorflow as tf
 from PIL import Image
 
-from resnet_tf import checkpoint, exporting, models
+from resnet_tf import exporting, models
 from resnet_tf.errors import UserError
 from resnet_tf.evaluation import import_weights, load
 from resnet_tf.exporting import exports, torch_names
@@ -21,20 +22,14 @@ NAMES = ["cat", "dog", "bird"]
 
 def network(folder, model="cifar_resnet", **options):
     """A commit of a network whose batch norms do something, loaded."""
-    options = options or {"depth": 8, "width_multiplier": 0.5}
-    made = models.create(model, num_classes=3, seed=3, **options)
     rng = np.random.default_rng(0)
-    for name, variable in named_variables(made).items():
+
+    def change(name, variable):
         if "norm" in name:
             variable.assign(rng.uniform(0.5, 1.5, variable.shape))
-    fields = {
-        "architecture": {"model": model, "options": options, "num_classes": 3},
-        "classes": NAMES,
-        "preprocessing": PICTURES.to_json(),
-        "environment": {"resnet_tf": "9.9"},
-    }
-    variables = {f"model/{name}": v.numpy() for name, v in named_variables(made).items()}
-    return load(checkpoint.write(folder, 4, variables, fields))
+
+    options = options or {"depth": 8, "width_multiplier": 0.5}
+    return load(small_commits.commit(folder, NAMES, PICTURES, model, change, **options))
 
 
 @pytest.fixture(scope="module")

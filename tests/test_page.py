@@ -64,6 +64,7 @@ def full(classes=3):
         facts=[("top-1", "98.4 %"), ("steps", "900")],
         runs=[Curves("a", list(events()), steps())],
         names=names,
+        confused=[("class 0", "class 1", 7)],
         confusion=confusion,
         classes=[(name, 0.5, 0.25, i / classes, 6) for i, name in enumerate(names)],
         calibration=[(0.25, 0.3, 4), (0.9, 0.8, 14)],
@@ -80,7 +81,7 @@ def test_everything_is_shown():
     words = " ".join(Reader(text).words)
     for shown in ("runs/a & b", "98.4 %", "Loss of a step", "Right first class", "Learning rate",
                   "Gradient norm", "Speed", "Waiting for input", "class 1", "<b>bold</b>",
-                  "Confusion", "most confused", "25.0%", "record 7", "class 1 93 %", "digits",
+                  "Confusion", "most confused", "7", "25.0%", "record 7", "class 1 93 %", "digits",
                   "CC BY 4.0", "seed", "2.21.0", "As it was trained on", "Not recognised",
                   "as often as it says"):  # fmt: skip
         assert shown in words, shown

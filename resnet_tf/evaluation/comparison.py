@@ -7,9 +7,8 @@ from collections.abc import Sequence
 
 from resnet_tf import errors
 from resnet_tf.errors import UserError
+from resnet_tf.evaluation.metrics import Z
 
-# The 97.5 % point of the standard normal distribution.
-_Z = 1.959963984540054
 # Columns of a run's steps, in the order in which a step gets to them.
 _CAUSES = {
     "order": "order",
@@ -73,7 +72,7 @@ class Comparison:
         (b - c ± 1.96 · sqrt(b + c - (b - c)²/N)) / N.
         """
         b, c, number = self.fixed + 0.5, self.broken + 0.5, self.examples + 2
-        reach = _Z * math.sqrt(b + c - (b - c) ** 2 / number)
+        reach = Z * math.sqrt(b + c - (b - c) ** 2 / number)
         return (b - c - reach) / number, (b - c + reach) / number
 
     def p_value(self) -> float:

@@ -70,10 +70,10 @@ class Explainer:
         except OSError as error:
             raise self._cannot(error.strerror) from error
 
-    def write(self, number: int, path: str, pixels: tf.Tensor, klass: int) -> str:
+    def write(self, number: int, path: str, pixels: np.ndarray, klass: int) -> str:
         """Explains one picture, uint8 `[H, W, C]`; gives the name of the file."""
         heat = self._cam(pixels[None], tf.constant([klass]))[0].numpy()
-        mixed = tf.io.encode_png(overlay(pixels.numpy(), heat)).numpy()
+        mixed = tf.io.encode_png(overlay(pixels, heat)).numpy()
         file = self._folder / f"{number:05d}_{pathlib.Path(path).stem}.png"
         try:
             file.write_bytes(mixed)

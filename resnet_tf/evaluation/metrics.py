@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 # The 97.5 % point of the standard normal distribution, for intervals of 95 %.
-_Z = 1.959963984540054
+Z = 1.959963984540054
 
 
 def wilson_interval(correct: int, number: int) -> tuple[float, float]:
@@ -24,9 +24,9 @@ def wilson_interval(correct: int, number: int) -> tuple[float, float]:
     """
     if not 0 <= correct <= number or number < 1:
         raise ValueError(f"correct must be from 0 to number, got {correct} of {number}")
-    share, z2 = correct / number, _Z * _Z
+    share, z2 = correct / number, Z * Z
     middle = share + z2 / (2 * number)
-    reach = _Z * math.sqrt(share * (1 - share) / number + z2 / (4 * number * number))
+    reach = Z * math.sqrt(share * (1 - share) / number + z2 / (4 * number * number))
     low, high = ((middle + side * reach) / (1 + z2 / number) for side in (-1, 1))
     return max(0.0, low), min(1.0, high)
 

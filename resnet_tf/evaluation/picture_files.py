@@ -3,16 +3,17 @@
 import glob
 import os
 import pathlib
-import re
-import sys
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 
+import numpy as np
 import tensorflow as tf
 
 from resnet_tf import errors
 from resnet_tf.errors import UserError
 from resnet_tf.input import faults
 from resnet_tf.input.images import decode_and_fit
+from resnet_tf.preparation.folder import natural_order
 from resnet_tf.preprocessing import Preprocessing
 
 _ENDINGS = {".jpg", ".jpeg", ".png"}
@@ -36,19 +37,13 @@ def listed(sources: Sequence[str], lines: Iterable[str] = ()) -> list[str]:
         elif os.path.isdir(source):
             found += _some(source, _in_folder(source))
         elif not os.path.lexists(source) and glob.has_magic(source):
-            matches = sorted(glob.glob(source, recursive=True), key=natural)
+            matches = sorted(glob.glob(source, recursive=True), key=natural_order)
             found += _some(source, [path for path in matches if os.path.isfile(path)])
         else:
             found.append(source)  # one that is missing is a bad picture among others
     if not found:
         raise UserError(errors.MISSING_INPUT, "no picture is given", "standard input", "name some")
     return found
-
-
-def natural(path: str) -> list:
-    """A key that sorts 2.jpg before 10.jpg."""
-    parts = re.split(r"(\d+)", path)
-    return [(int(part), part) if number % 2 else part for number, part in enumerate(parts)]
 
 
 def _in_folder(folder: str) -> list[str]:
@@ -58,7 +53,7 @@ def _in_folder(folder: str) -> list[str]:
         for name in names
         if pathlib.Path(name).suffix.lower() in _ENDINGS and not name.startswith(".")
     )
-    return sorted(paths, key=natural)
+    return sorted(paths, key=natural_order)
 
 
 def _some(source: str, found: list[str]) -> list[str]:
@@ -70,32 +65,39 @@ def _some(source: str, found: list[str]) -> list[str]:
 
 def batches(
     paths: Sequence[str], pictures: Preprocessing, batch_size: int
-) -> Iterator[tuple[list[int], tf.Tensor, dict[int, str]]]:
-    """Decodes pictures on all cores, a batch at a time, in order.
+) -> Iterator[tuple[list[int], np.ndarray, dict[int, str]]]:
+    """Decodes pictures in threads, a batch ahead, in order.
 
     Yields:
-      Numbers of the pictures, their pixels uint8 `[n, H, W, C]`, and the reason by number for
-      each that cannot be used and comes before the last of them. What is left of those comes at
-      the end, with an empty batch.
+      Numbers of the next `batch_size` pictures that can be used, their pixels uint8
+      `[n, H, W, C]`, and the reason by number for each of those that cannot.
     """
-    names = tf.constant([os.fsencode(path) for path in paths])
-    dataset = tf.data.Dataset.from_tensor_slices((tf.range(len(paths)), names))
-    dataset = dataset.map(
-        lambda number, name: (number, decode_and_fit(tf.io.read_file(name), pictures)),
-        num_parallel_calls=tf.data.AUTOTUNE,
-        deterministic=True,
-    )
-    dataset = dataset.ignore_errors(log_warning=False).batch(batch_size).prefetch(1)
-    done = 0
-    for numbers, pixels in dataset:
-        numbers = numbers.numpy().tolist()
-        missing = sorted(set(range(done, numbers[-1])) - set(numbers))
-        done = numbers[-1] + 1
-        yield numbers, pixels, {number: _reason(paths[number]) for number in missing}
-    if done < len(paths):
-        shape = [0, pictures.height, pictures.width, pictures.channels]
-        rest = {number: _reason(paths[number]) for number in range(done, len(paths))}
-        yield [], tf.zeros(shape, tf.uint8), rest
+
+    @tf.function(input_signature=[tf.TensorSpec([], tf.string)])
+    def decode(path):
+        return decode_and_fit(tf.io.read_file(path), pictures)
+
+    def attempt(number: int) -> np.ndarray | str:
+        try:
+            return decode(os.fsencode(paths[number])).numpy()
+        except tf.errors.OpError:
+            return _reason(paths[number])
+
+    starts = range(0, len(paths), batch_size)
+    with ThreadPoolExecutor() as threads:
+
+        def begin(start: int) -> dict[int, Future]:
+            numbers = range(start, min(start + batch_size, len(paths)))
+            return {number: threads.submit(attempt, number) for number in numbers}
+
+        coming = begin(0)
+        for start in starts:
+            found, coming = coming, begin(start + batch_size)
+            found = {number: future.result() for number, future in found.items()}
+            bad = {number: why for number, why in found.items() if isinstance(why, str)}
+            good = [number for number in found if number not in bad]
+            shape = (len(good), pictures.height, pictures.width, pictures.channels)
+            yield good, np.reshape([found[number] for number in good], shape).astype(np.uint8), bad
 
 
 def _reason(path: str) -> str:
@@ -104,8 +106,3 @@ def _reason(path: str) -> str:
     except (OSError, ValueError) as error:
         return f"cannot be read: {getattr(error, 'strerror', None) or error}"
     return faults.reason(encoded) or "could not be read when it was its turn"
-
-
-def standard_input() -> Iterator[str]:
-    """The lines of standard input."""
-    yield from sys.stdin

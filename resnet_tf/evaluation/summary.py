@@ -61,10 +61,15 @@ class Summary:
             "macro": _rounded(self.scores.macro()),
             "weighted": _rounded(self.scores.weighted()),
             "most_confused": [
-                {"label": self.names[label], "predicted": self.names[taken_for], "count": count}
-                for label, taken_for, count in metrics.most_confused(self.confusion, _CONFUSED)
+                {"label": label, "predicted": taken_for, "count": count}
+                for label, taken_for, count in self.most_confused(_CONFUSED)
             ],
         }
+
+    def most_confused(self, number: int) -> list[tuple[str, str, int]]:
+        """As `metrics.most_confused`, by name."""
+        pairs = metrics.most_confused(self.confusion, number)
+        return [(self.names[i], self.names[j], count) for i, j, count in pairs]
 
     def confusion_csv(self) -> str:
         """The confusion matrix: a row a true class, a column a predicted one, names beside."""

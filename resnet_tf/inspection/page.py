@@ -1,7 +1,6 @@
 """The report as one HTML file that needs nothing else: counts, findings, pictures of each class."""
 
 import base64
-import html
 import os
 import pathlib
 
@@ -9,12 +8,13 @@ import numpy as np
 import tensorflow as tf
 
 from resnet_tf import errors
-from resnet_tf.errors import UserError, plain
+from resnet_tf.errors import UserError
 from resnet_tf.files import replace_synced
 from resnet_tf.input import images
 from resnet_tf.inspection.checking import Report
 from resnet_tf.inspection.findings import KINDS, counted
 from resnet_tf.inspection.reading import Reader
+from resnet_tf.reporting.document import document, escaped
 
 _SIDE = 72  # pixels of a thumbnail's longer side
 _A_CLASS = 8
@@ -62,22 +62,12 @@ def write(path: str | os.PathLike, report: Report) -> None:
 
 def page_of(report: Report) -> str:
     """The page as text; everything that comes from the data is escaped."""
-    title = _escaped(
+    title = (
         f"{report.layout.name}: {counted(report.errors, 'error')},"
         f" {counted(report.warnings, 'warning')}"
     )
     parts = [_summary(report), _findings(report), _histogram(report), _samples(report)]
-    return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{title}</title>\n<style>{_STYLE}</style></head>\n<body>\n<h1>{title}</h1>\n"
-        + "\n".join(parts)
-        + "\n</body></html>\n"
-    )
-
-
-def _escaped(text: object) -> str:
-    return html.escape(plain(str(text)))
+    return document(title, _STYLE, parts)
 
 
 def _summary(report: Report) -> str:
@@ -92,7 +82,7 @@ def _summary(report: Report) -> str:
         ("mean", " ".join(f"{value:.2f}" for value in report.mean) or "not measured"),
         ("deviation", " ".join(f"{value:.2f}" for value in report.std) or "not measured"),
     ]
-    cells = "\n".join(f"<tr><th>{name}</th><td>{_escaped(value)}</td></tr>" for name, value in rows)
+    cells = "\n".join(f"<tr><th>{name}</th><td>{escaped(value)}</td></tr>" for name, value in rows)
     return f"<table>{cells}</table>"
 
 
@@ -101,12 +91,12 @@ def _findings(report: Report) -> str:
     for kind in report.findings.kinds():
         severity, title, remedy = KINDS[kind]
         count, kept = report.findings.counts[kind], report.findings.kept[kind][:_MOST_FINDINGS]
-        items = "".join(f"<li>{_escaped(finding)}</li>" for finding in kept)
+        items = "".join(f"<li>{escaped(finding)}</li>" for finding in kept)
         more = f"<li>… and {count - len(kept):,} more</li>" if count > len(kept) else ""
         parts.append(
             f'<details{" open" if severity == "error" else ""}><summary><b class="{severity}">'
-            f"{severity}</b> {_escaped(title)}: {count:,}</summary>"
-            f"<p>{_escaped(remedy)}</p><ul>{items}{more}</ul></details>"
+            f"{severity}</b> {escaped(title)}: {count:,}</summary>"
+            f"<p>{escaped(remedy)}</p><ul>{items}{more}</ul></details>"
         )
     return "\n".join(parts) if len(parts) > 1 else parts[0] + "<p>None.</p>"
 
@@ -114,14 +104,14 @@ def _findings(report: Report) -> str:
 def _histogram(report: Report) -> str:
     splits = list(report.histogram)
     most = max((int(counts.max()) for counts in report.histogram.values()), default=0) or 1
-    head = "".join(f'<th class="number">{_escaped(split)}</th>' for split in splits)
+    head = "".join(f'<th class="number">{escaped(split)}</th>' for split in splits)
     rows = []
     shown = report.classes.names[:1000]
     for label, name in enumerate(shown):
         counts = [int(report.histogram[split][label]) for split in splits]
         numbers = "".join(f'<td class="number">{count:,}</td>' for count in counts)
         bar = f'<span class="bar" style="width:{100 * max(counts, default=0) / most:.1f}%"></span>'
-        rows.append(f'<tr><td>{_escaped(name)}</td>{numbers}<td class="wide">{bar}</td></tr>')
+        rows.append(f'<tr><td>{escaped(name)}</td>{numbers}<td class="wide">{bar}</td></tr>')
     more = len(report.classes.names) - len(shown)
     rest = f"<p>… and {more:,} classes more</p>" if more else ""
     is_open = " open" if len(shown) <= _OPEN_CLASSES else ""
@@ -138,11 +128,11 @@ def _samples(report: Report) -> str:
     names = report.classes.names
     for label, pictures in _thumbnails(report).items():
         tags = "".join(
-            f'<img alt="{_escaped(key)}" title="{_escaped(key)}" '
+            f'<img alt="{escaped(key)}" title="{escaped(key)}" '
             f'src="data:image/jpeg;base64,{picture}">'
             for key, picture in pictures
         )
-        caption = f"<figcaption>{_escaped(names[label])}</figcaption>"
+        caption = f"<figcaption>{escaped(names[label])}</figcaption>"
         figures.append(f"<figure>{caption}<div>{tags}</div></figure>")
     return "<h2>Samples</h2>" + ("\n".join(figures) or "<p>None.</p>")
 

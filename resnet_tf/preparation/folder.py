@@ -87,7 +87,7 @@ def _read_splits(splits: dict[str, pathlib.Path], passed_over: list[str]):
         classes = [folder.name for folder in _folders(splits["train"])]
     else:  # for evaluation only
         found = {folder.name for root in splits.values() for folder in _folders(root)}
-        classes = [path.name for path in sorted(map(pathlib.Path, found), key=_natural)]
+        classes = [path.name for path in sorted(map(pathlib.Path, found), key=natural_order)]
     for folder in splits.values():
         strange = [f.name for f in _folders(folder) if f.name not in classes]
         if strange:
@@ -153,7 +153,7 @@ def _files_below(folder: pathlib.Path, passed_over: list[str]) -> list[str]:
         names = [name for name in names if not name.startswith("._")]
         found += [os.path.join(place, name) for name in names + links]
     passed_over += [path for path in found if not os.path.isfile(path)]
-    return sorted(filter(os.path.isfile, found), key=_natural)
+    return sorted(filter(os.path.isfile, found), key=natural_order)
 
 
 def _refuse_unreadable(error: OSError) -> None:
@@ -200,14 +200,14 @@ def _choose(pictures: list[Picture], fraction: float, seed: int) -> set[int]:
 
 def _folders(root: pathlib.Path) -> list[pathlib.Path]:
     found = (path for path in root.iterdir() if path.is_dir() and _is_visible(path.name))
-    return sorted(found, key=_natural)
+    return sorted(found, key=natural_order)
 
 
 def _is_visible(name: str) -> bool:
     return not name.startswith(".") and name not in _NO_CLASSES
 
 
-def _natural(path: str | os.PathLike) -> list:
+def natural_order(path: str | os.PathLike) -> list:
     """Numbers inside a name compare as numbers: 2 before 10."""
     parts = re.split(r"(\d+)", str(path))
     numbered = [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts]

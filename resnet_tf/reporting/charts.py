@@ -4,9 +4,10 @@ Colours are the page's CSS variables `--line0` to `--line5`, `--ink`, `--grid` a
 that a chart follows a light or dark page.
 """
 
-import html
 import math
 from collections.abc import Sequence
+
+from resnet_tf.reporting.document import escaped
 
 _WIDTH, _HEIGHT = 640, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 12, 14, 40
@@ -50,7 +51,7 @@ def bar_chart(names: Sequence[str], values: Sequence[float], unit: str = "") -> 
     parts = []
     for number, (name, value) in enumerate(zip(names, values)):
         top, length = number * row, (_WIDTH - left - 90) * value / most
-        shown = f"{value:.4g}{html.escape(unit)}"
+        shown = f"{value:.4g}{escaped(unit)}"
         parts.append(
             f'<text x="{left - 8}" y="{top + 15}" text-anchor="end">{_short(name, 24)}</text>'
             f'<rect x="{left}" y="{top + 3}" width="{length:.1f}" height="{row - 7}"'
@@ -82,7 +83,7 @@ def heat_map(rows: Sequence[Sequence[float]], names: Sequence[str]) -> str:
                 f'<rect x="{left + j * cell:.1f}" y="{y:.1f}" width="{cell:.1f}"'
                 f' height="{cell:.1f}" fill="var(--{colour})"'
                 f' fill-opacity="{_share(value, whole)}">'
-                f"<title>{html.escape(f'{names[i]} {what}: {value:g}')}</title></rect>"
+                f"<title>{escaped(f'{names[i]} {what}: {value:g}')}</title></rect>"
             )
     parts.append(
         f'<rect x="{left}" y="{top}" width="{size * cell:.1f}" height="{size * cell:.1f}"'
@@ -141,9 +142,9 @@ def _frame(x: _Scale, y: _Scale, x_label: str, y_label: str) -> str:
     middle = (_HEIGHT - _BOTTOM + _TOP) / 2
     lines.append(
         f'<text x="{(_WIDTH + _LEFT) / 2}" y="{_HEIGHT - 6}" text-anchor="middle">'
-        f"{html.escape(x_label)}</text>"
+        f"{escaped(x_label)}</text>"
         f'<text x="14" y="{middle}" text-anchor="middle" transform="rotate(-90 14 {middle})">'
-        f"{html.escape(y_label)}</text>"
+        f"{escaped(y_label)}</text>"
     )
     return "".join(lines)
 
@@ -161,7 +162,7 @@ def _legend(names: Sequence[str]) -> str:
 
 def _svg(width: float, height: float, parts: Sequence[str], label: str) -> str:
     return (
-        f'<svg viewBox="0 0 {width:.0f} {height:.0f}" role="img" aria-label="{html.escape(label)}"'
+        f'<svg viewBox="0 0 {width:.0f} {height:.0f}" role="img" aria-label="{escaped(label)}"'
         f' font-size="12" fill="var(--ink)">{"".join(parts)}</svg>'
     )
 
@@ -184,7 +185,7 @@ def _thinned(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
 
 
 def _short(text: str, most: int) -> str:
-    return html.escape(text if len(text) <= most else text[: most - 1] + "…")
+    return escaped(text if len(text) <= most else text[: most - 1] + "…")
 
 
 def _share(value: float, whole: float) -> str:

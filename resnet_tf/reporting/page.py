@@ -4,13 +4,12 @@ Sections without anything to show are left out. Light or dark as the reader's sy
 on a phone, and in print.
 """
 
-import base64
 import dataclasses
-import html
 import itertools
 from collections.abc import Iterable, Sequence
 
 from resnet_tf.reporting import charts
+from resnet_tf.reporting.document import document, escaped, inline
 
 # Classes of a confusion matrix that are shown; of more, those with most errors.
 _MOST_CLASSES = 40
@@ -85,6 +84,7 @@ class Page:
       results: a heading and a row a run, see `results_of`.
       names: of the classes.
       confusion: whole numbers `[classes][classes]`, row = true class.
+      confused: (true class, taken for, times), the most frequent first.
       classes: (name, precision, recall, F1, records) of each.
       calibration: (confidence, accuracy, records) of each bin with a record.
       samples, wrong: pictures as they are trained on, and those that are not recognised.
@@ -98,6 +98,7 @@ class Page:
     results: Sequence[Sequence[str]] = ()
     names: Sequence[str] = ()
     confusion: Sequence[Sequence[int]] = ()
+    confused: Sequence[tuple[str, str, int]] = ()
     classes: Sequence[tuple[str, float, float, float, int]] = ()
     calibration: Sequence[tuple[float, float, int]] = ()
     samples: Sequence[Picture] = ()
@@ -127,7 +128,6 @@ def results_of(runs: Sequence[Curves]) -> list[tuple[str, ...]]:
 def render(page: Page) -> str:
     """The page as HTML."""
     body = [
-        f"<h1>{_text(page.title)}</h1>",
         _facts(page.facts),
         _section("Results", _table(page.results[0], page.results[1:]) if page.results else ""),
         _section("Curves", _curves(page.runs)),
@@ -135,17 +135,11 @@ def render(page: Page) -> str:
         _section("Calibration", _calibration(page.calibration)),
         _section("Not recognised", _pictures(page.wrong)),
         _section("As it was trained on", _pictures(page.samples)),
-        _section("Data", _table((), page.data)),
+        _section("Data", _table((), page.data) + _records(page)),
         _section("Configuration", _configuration(page.configuration)),
         _section("Environment", _table((), page.environment)),
     ]
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>{_text(page.title)}</title><style>{_STYLE}</style></head>\n<body>"
-        + "\n".join(filter(None, body))
-        + "</body></html>\n"
-    )
+    return document(page.title, _STYLE, filter(None, body))
 
 
 def _curves(runs: Sequence[Curves]) -> str:
@@ -211,22 +205,19 @@ def _classes(page: Page) -> str:
         for name, precision, recall, f1, records in worst
     ]
     table = _table(("class, worst first", "precision", "recall", "F1", "records"), rows)
+    heading = ("most confused: true class", "taken for", "times")
+    confused = _table(heading, [(a, b, f"{count:,}") for a, b, count in page.confused])
     return (
         f'{note}<div class="charts"><div><h3>Confusion: rows are true classes</h3>'
-        f"{charts.heat_map(matrix, names)}</div><div>{table}{_confused(page)}</div></div>"
+        f"{charts.heat_map(matrix, names)}</div><div>{table}{confused}</div></div>"
     )
 
 
-def _confused(page: Page) -> str:
-    pairs = [
-        (count, i, j)
-        for i, row in enumerate(page.confusion)
-        for j, count in enumerate(row)
-        if count and i != j
-    ]
-    pairs = sorted(pairs, key=lambda pair: (-pair[0], pair[1:]))[:_LISTED]
-    rows = [(page.names[i], page.names[j], f"{count:,}") for count, i, j in pairs]
-    return _table(("most confused: true class", "taken for", "times"), rows)
+def _records(page: Page) -> str:
+    if not 0 < len(page.classes) <= _MOST_CLASSES:
+        return ""
+    names, records = zip(*((row[0], row[4]) for row in page.classes))
+    return f"<h3>Held-out records of each class</h3>{charts.bar_chart(names, records)}"
 
 
 def _calibration(bins: Sequence[tuple[float, float, int]]) -> str:
@@ -252,7 +243,7 @@ def _configuration(rows: Sequence[tuple[str, str, bool]]) -> str:
     if not rows:
         return ""
     cells = "".join(
-        f"<tr{' class=told' if told else ''}><td>{_text(name)}</td><td>{_text(value)}</td></tr>"
+        f"<tr{' class=told' if told else ''}><td>{escaped(name)}</td><td>{escaped(value)}</td></tr>"
         for name, value, told in rows
     )
     return f'<p>Bold: not the recipe\'s.</p><div class="scroll"><table>{cells}</table></div>'
@@ -260,34 +251,27 @@ def _configuration(rows: Sequence[tuple[str, str, bool]]) -> str:
 
 def _pictures(pictures: Iterable[Picture]) -> str:
     figures = "".join(
-        f'<figure><img alt="" src="{_inline(picture.encoded)}">'
-        f"<figcaption>{'<br>'.join(map(_text, picture.lines))}</figcaption></figure>"
+        f'<figure><img alt="" src="{inline(picture.encoded)}">'
+        f"<figcaption>{'<br>'.join(map(escaped, picture.lines))}</figcaption></figure>"
         for picture in pictures
     )
     return f'<div class="pictures">{figures}</div>' if figures else ""
 
 
-def _inline(encoded: bytes) -> str:
-    kind = "png" if encoded.startswith(b"\x89PNG") else "jpeg"
-    return f"data:image/{kind};base64,{base64.b64encode(encoded).decode()}"
-
-
 def _facts(facts: Sequence[tuple[str, str]]) -> str:
-    cells = "".join(f"<div>{_text(what)}<b>{_text(value)}</b></div>" for what, value in facts)
+    cells = "".join(f"<div>{escaped(what)}<b>{escaped(value)}</b></div>" for what, value in facts)
     return f'<div class="facts">{cells}</div>' if cells else ""
 
 
 def _table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     if not rows:
         return ""
-    head = "".join(f"<th>{_text(cell)}</th>" for cell in heading)
-    body = "".join(f"<tr>{''.join(f'<td>{_text(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    head = "".join(f"<th>{escaped(cell)}</th>" for cell in heading)
+    body = "".join(
+        f"<tr>{''.join(f'<td>{escaped(cell)}</td>' for cell in row)}</tr>" for row in rows
+    )
     return f'<div class="scroll"><table>{f"<tr>{head}</tr>" if head else ""}{body}</table></div>'
 
 
 def _section(title: str, content: str) -> str:
     return f"<section><h2>{title}</h2>{content}</section>" if content else ""
-
-
-def _text(value: object) -> str:
-    return html.escape(str(value))

@@ -16,7 +16,7 @@ from resnet_tf.reporting import journal, page, steps
 from resnet_tf.reporting.page import Curves, Page, Picture
 
 FILE_NAME = "report.html"
-_PICTURES = 24
+_PICTURES, _LISTED = 24, 20
 # Larger pictures are shown smaller, and as JPEG.
 _SIDE = 128
 
@@ -61,6 +61,7 @@ def write(
         runs=[curves],
         names=manifest.classes,
         confusion=found.confusion.tolist(),
+        confused=found.most_confused(_LISTED),
         classes=[(name, *map(float, row[:3]), int(row[3])) for name, *row in rows],
         calibration=[(float(c), float(a), int(n)) for c, a, n in bins if n],
         samples=samples,

@@ -313,7 +313,7 @@ def test_classes_and_files_are_in_natural_order(tmp_path):
 
 def test_order_is_the_same_on_every_disk_where_numbers_are_equal():
     # Else the order of the disk decides which of them comes first.
-    assert folder._natural(pathlib.Path("a/01")) != folder._natural(pathlib.Path("a/1"))
+    assert folder.natural_order(pathlib.Path("a/01")) != folder.natural_order(pathlib.Path("a/1"))
 
 
 @pytest.mark.parametrize(("name", "split"), [

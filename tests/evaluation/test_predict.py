@@ -4,14 +4,13 @@ import os
 
 import numpy as np
 import pytest
+import small_commits
 import tensorflow as tf
 from PIL import Image
 
-from resnet_tf import checkpoint, models
 from resnet_tf.errors import UserError
 from resnet_tf.evaluation import Explainer, listed_pictures, load, predict
 from resnet_tf.evaluation.explain import grad_cam, overlay
-from resnet_tf.layers import named_variables
 from resnet_tf.preprocessing import Preprocessing
 
 PICTURES = Preprocessing(12, 12, 3, mean=(120.0,) * 3, std=(60.0,) * 3)
@@ -20,16 +19,9 @@ CLASSES = ["cat", "dog", "n01440764", "bird"]
 
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory):
-    options = {"depth": 8, "width_multiplier": 0.5}
-    model = models.create("cifar_resnet", num_classes=4, seed=3, **options)
-    fields = {
-        "architecture": {"model": "cifar_resnet", "options": options, "num_classes": 4},
-        "classes": CLASSES,
-        "preprocessing": PICTURES.to_json(),
-        "environment": {"resnet_tf": "9.9"},
-    }
-    variables = {f"model/{name}": v.numpy() for name, v in named_variables(model).items()}
-    return load(checkpoint.write(tmp_path_factory.mktemp("run"), 4, variables, fields))
+    folder = tmp_path_factory.mktemp("run")
+    told = {"depth": 8, "width_multiplier": 0.5}
+    return load(small_commits.commit(folder, CLASSES, PICTURES, **told))
 
 
 def picture(path, seed=0, size=(12, 12)):

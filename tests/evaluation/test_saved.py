@@ -2,6 +2,7 @@ import pathlib
 
 import numpy as np
 import pytest
+import small_commits
 
 from resnet_tf import checkpoint, models
 from resnet_tf.checkpoint import Commit
@@ -32,12 +33,7 @@ def test_a_network_that_this_version_cannot_build_is_refused(architecture):
 def test_network_classes_and_pictures_are_those_of_the_commit(tmp_path, classes):
     options = {"depth": 8, "width_multiplier": 0.25}
     model = models.create("cifar_resnet", num_classes=2, seed=3, **options)
-    fields = {
-        "architecture": {"model": "cifar_resnet", "options": options, "num_classes": 2},
-        "classes": classes,
-        "preprocessing": PICTURES.to_json(),
-        "environment": {"resnet_tf": "9.9"},
-    }
+    fields = small_commits.fields("cifar_resnet", options, 2, classes, PICTURES)
     variables = {f"model/{name}": v.numpy() for name, v in named_variables(model).items()}
     # What only training needs is there, too, and not in the way.
     state = {**variables, "optimizer/momentum/stem/kernel": np.ones(3, np.float32)}
