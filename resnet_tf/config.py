@@ -260,6 +260,9 @@ class Config:
         0, "steps between evaluations; 0: only at the end", at_least=0, harmless=True
     )
     log_every_steps: int = _option(50, "steps between lines of progress", at_least=1, harmless=True)
+    tensorboard: bool = _option(
+        True, "write event files where the package tensorboard is installed", harmless=True
+    )
     keep: int = _option(3, "number of newest commits to keep", at_least=1, harmless=True)
 
     def __post_init__(self):

@@ -167,6 +167,17 @@ def describe() -> dict:
     }
 
 
+def process_age() -> float:
+    """Seconds since this process began; 0 where the system does not say."""
+    try:
+        with open("/proc/self/stat") as stat, open("/proc/uptime") as uptime:
+            # The name before it, in brackets, may hold blanks.
+            began = int(stat.read().rpartition(")")[2].split()[19])
+            return max(0.0, float(uptime.read().split()[0]) - began / os.sysconf("SC_CLK_TCK"))
+    except (OSError, ValueError, IndexError):
+        return 0.0
+
+
 def available_cores() -> int:
     """Cores that this process may use (a container may allow fewer than there are)."""
     if hasattr(os, "sched_getaffinity"):

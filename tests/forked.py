@@ -25,7 +25,7 @@ for number, (script, *arguments) in enumerate(json.load(sys.stdin)):
         for descriptor, file in enumerate(files, start=1):
             os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT), descriptor)
         sys.argv = [script, *arguments]
-        code = "it did not end by itself"
+        code = 0
         try:
             runpy.run_path(script, run_name="__main__")
         except SystemExit as end:
@@ -38,14 +38,14 @@ json.dump(results, sys.stdout)
 """
 
 
-def run_all(calls, directory):
+def run_all(calls, directory, cwd=ROOT):
     """(exit code, stdout, stderr) of each call, a script's path and its arguments.
 
-    What the calls write goes to files in `directory` on the way.
+    What the calls write to both streams goes to files in `directory` on the way.
     """
     process = subprocess.run(
         [sys.executable, "-c", FORKING, str(directory)],
-        input=json.dumps(calls), cwd=ROOT, capture_output=True, text=True, timeout=600,
+        input=json.dumps(calls), cwd=cwd, capture_output=True, text=True, timeout=600,
     )  # fmt: skip
     assert process.returncode == 0, process.stderr
     results = json.loads(process.stdout)

@@ -79,6 +79,7 @@ def config(data, model_dir, **told):
     fields = {
         "data_dir": str(data), "model_dir": str(model_dir), "steps": 6, "batch_size": 4,
         "devices": "cpu", "steps_per_call": 3, "reader": "indexed", "learning_rate": 0.01,
+        "tensorboard": False,
     }  # fmt: skip
     return Config(**(fields | told))
 

@@ -5,7 +5,8 @@
 
 Takes files, folders, patterns, and - for a list on standard input. A picture that cannot be used
 gets a line with its error, and the exit code is then 65. Where a picture's folder has the name of
-a class, the line has it as "true".
+a class, the line has it as "true"; --synsets=FILE, of lines synset<TAB>name, is for folders that are
+called n01440764 where the classes have names.
 """
 
 import pathlib
@@ -27,6 +28,7 @@ _BATCH_SIZE = flags.DEFINE_integer("batch_size", 64, "pictures at a time")
 _CALIBRATED = flags.DEFINE_bool("calibrated", False, "use the temperature that eval.py fitted")
 _TABLE = flags.DEFINE_bool("table", False, "show a table on stderr, too")
 _EXPLAIN = flags.DEFINE_string("explain", None, "folder for Grad-CAM pictures of the first class")
+_SYNSETS = flags.DEFINE_string("synsets", None, "file of lines synset<TAB>name, for folders' names")
 _DEVICES = flags.DEFINE_string("devices", "auto", "auto, cpu or gpu:N")
 
 
@@ -46,8 +48,10 @@ def main(sources):
     runtime.configure(devices.logical_cpus)
     from resnet_tf import checkpoint, evaluation
     from resnet_tf.distribution import make_strategy
+    from resnet_tf.preparation.imagenet_labels import read_synsets
     from resnet_tf.reporting import journal
 
+    synsets = read_synsets(pathlib.Path(_SYNSETS.value)) if _SYNSETS.value else None
     paths = evaluation.listed_pictures(sources, sys.stdin)
     commit = checkpoint.find(_CHECKPOINT.value)
     with make_strategy(devices).scope():
@@ -59,7 +63,7 @@ def main(sources):
     bad = []
     for row in evaluation.predict(
         loaded, paths, top=_TOP.value, batch_size=_BATCH_SIZE.value, temperature=temperature,
-        explainer=explainer,
+        explainer=explainer, synsets=synsets,
     ):  # fmt: skip
         journal.emit(row)
         if "error" in row:

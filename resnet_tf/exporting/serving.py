@@ -5,6 +5,7 @@ import os
 import tensorflow as tf
 
 from resnet_tf.evaluation import LoadedModel
+from resnet_tf.exporting.folding import Folded
 from resnet_tf.input import decode_and_fit
 
 _ENCODED = "image/encoded"
@@ -20,13 +21,15 @@ class Server(tf.Module):
         tensors    images: uint8 [N, H, W, C], pixels that are cut and resized already
         examples   examples: string [N], serialised tf.Examples with image/encoded
 
+    Its batch norms are folded into the convolutions before them, see `Folded`.
+
     Args:
       loaded: the network.
     """
 
     def __init__(self, loaded: LoadedModel):
         super().__init__()
-        self.model = loaded.model
+        self.model = Folded(loaded.model, loaded.pictures.height, loaded.pictures.width)
         self._preprocess, self._pictures = loaded.preprocess, loaded.pictures
         self._names = tf.constant(loaded.class_names)
 
@@ -47,7 +50,7 @@ class Server(tf.Module):
 
     def tensors(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """uint8 `[N, H, W, C]`."""
-        logits = tf.cast(self.model(self._preprocess(images), training=False), tf.float32)
+        logits = tf.cast(self.model(self._preprocess(images)), tf.float32)
         names = tf.tile(self._names[None], [tf.shape(logits)[0], 1])
         return {"logits": logits, "probabilities": tf.nn.softmax(logits), "classes": names}
 

@@ -4,10 +4,9 @@ import collections
 import dataclasses
 import math
 
-import tensorflow as tf
-
 from resnet_tf.layers import named_variables
 from resnet_tf.models.classifier import Classifier
+from resnet_tf.models.traced import trace, variables_read
 
 _POOLS = {"MaxPool": "max pool", "AvgPool": "average pool", "Mean": "mean over positions"}
 _WITH_VARIABLES = ("Conv2D", "MatMul", "FusedBatchNormV3")
@@ -42,14 +41,8 @@ def summarize(model: Classifier, height: int, width: int) -> list[Layer]:
     Raises:
       ValueError: for images that are too small.
     """
-    if min(height, width) < model.smallest_image:
-        raise ValueError(
-            f"images must be {model.smallest_image} or more a side, got {height}x{width}"
-        )
-    images = tf.TensorSpec([1, height, width, model.options.channels])
-    graph = tf.function(lambda x: model(x, training=False)).get_concrete_function(images).graph
-    variables = named_variables(model)
-    read = _variables_read(graph, variables)
+    graph = trace(model, height, width)
+    variables, read = named_variables(model), variables_read(graph, model)
     shapes_of = collections.defaultdict(dict)
     for name, variable in variables.items():
         path, _, own = name.rpartition("/")
@@ -64,17 +57,6 @@ def summarize(model: Classifier, height: int, width: int) -> list[Layer]:
         elif operation.type in _POOLS:
             layers.append(Layer(_POOLS[operation.type], output, {}, 0))
     return layers
-
-
-def _variables_read(graph, variables) -> dict[str, str]:
-    """The variable's name by the name of the tensor that holds its value in the graph."""
-    by_handle = {id(variable.handle): name for name, variable in variables.items()}
-    inside = {inner.name: by_handle[id(outer)] for outer, inner in graph.captures}
-    return {
-        operation.outputs[0].name: inside[operation.inputs[0].name]
-        for operation in graph.get_operations()
-        if operation.type == "ReadVariableOp"
-    }
 
 
 def _macs(output, shapes) -> int:

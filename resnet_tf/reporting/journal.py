@@ -1,6 +1,7 @@
 """The journal: what happened in a run, as JSON lines on stdout and in `journal.jsonl`.
 
-Beside it lies `steps.csv` with a row a step, see `reporting.steps`.
+Beside it lie `steps.csv` with a row a step, see `reporting.steps`, and, if asked for, event files,
+see `reporting.tensorboard`.
 """
 
 import json
@@ -10,6 +11,7 @@ import sys
 
 from resnet_tf.files import replace_synced
 from resnet_tf.reporting.steps import StepLog
+from resnet_tf.reporting.tensorboard import TensorBoard, installed
 
 FILE_NAME = "journal.jsonl"
 
@@ -23,15 +25,19 @@ class Journal:
     Args:
       directory: of the run; must exist.
       resumed_step: step that the run starts from.
+      tensorboard: write event files too, where the package `tensorboard` is installed.
 
     Attributes:
       steps: the log with a row a step.
+      tensorboard: the run's event files, or None.
     """
 
-    def __init__(self, directory: pathlib.Path, resumed_step: int):
+    def __init__(self, directory: pathlib.Path, resumed_step: int, tensorboard: bool = False):
         self._directory = directory
         self._begin(resumed_step)
         self.steps = StepLog(directory, resumed_step)
+        written = tensorboard and installed()
+        self.tensorboard = TensorBoard(directory, resumed_step) if written else None
 
     def _begin(self, step: int) -> None:
         path = self._directory / FILE_NAME
@@ -44,6 +50,8 @@ class Journal:
         self._end()
         self._begin(step)
         self.steps.rewind(step)
+        if self.tensorboard:
+            self.tensorboard.rewind(step)
 
     def count(self, event: str) -> int:
         """How many events of a kind the file holds."""
@@ -55,11 +63,15 @@ class Journal:
         self._file.write(line)
         self._file.flush()
         emit({"event": event, **fields})
+        if self.tensorboard:
+            self.tensorboard.write(event, fields)
 
     def close(self) -> None:
         """Waits until the files are on the disk."""
         self._end()
         self.steps.close()
+        if self.tensorboard:
+            self.tensorboard.close()
 
     def _end(self) -> None:
         self._file.flush()

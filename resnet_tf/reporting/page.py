@@ -131,6 +131,7 @@ def render(page: Page) -> str:
         _facts(page.facts),
         _section("Results", _table(page.results[0], page.results[1:]) if page.results else ""),
         _section("Curves", _curves(page.runs)),
+        _section("Where the time went", _times(page.runs)),
         _section("Classes", _classes(page)),
         _section("Calibration", _calibration(page.calibration)),
         _section("Not recognised", _pictures(page.wrong)),
@@ -186,6 +187,20 @@ def _events_top1(run: Curves):
     return itertools.chain(
         _event("train", "top1", "in training")(run), _event("eval", "top1", "held out")(run)
     )
+
+
+def _times(runs: Sequence[Curves]) -> str:
+    """Seconds of each part of the last command of each run."""
+    drawn = []
+    for run in runs:
+        told = [event for event in run.events if event.get("event") == "goodput"]
+        if told:
+            seconds = told[-1]["seconds"]
+            title = f"<h3>{escaped(run.name)}</h3>" if len(runs) > 1 else ""
+            drawn.append(
+                f"<div>{title}{charts.bar_chart([*seconds], [*seconds.values()], ' s')}</div>"
+            )
+    return f'<div class="charts">{"".join(drawn)}</div>' if drawn else ""
 
 
 def _classes(page: Page) -> str:

@@ -12,15 +12,16 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
-from resnet_tf import errors, reporting
+from resnet_tf import errors, reporting, runtime
 from resnet_tf.checkpoint import Commit, commit
 from resnet_tf.config import Config
 from resnet_tf.distribution import DeviceRequest, make_strategy
 from resnet_tf.evaluation import Predictions
 from resnet_tf.files import make_directory
-from resnet_tf.reporting import Console, Journal
+from resnet_tf.reporting import Console, Journal, goodput
+from resnet_tf.reporting.goodput import Goodput
 from resnet_tf.reporting import journal as journals
-from resnet_tf.training import bad_batches, nonfinite, resume, run_page, start
+from resnet_tf.training import bad_batches, board, nonfinite, resume, run_page, samples, start
 from resnet_tf.training import profile as profiles
 from resnet_tf.training.meter import Meter
 from resnet_tf.training.profile import Profiler
@@ -34,6 +35,7 @@ class _Observers:
     journal: Journal
     console: Console
     meter: Meter
+    goodput: Goodput
     profiler: Profiler | None
 
 
@@ -51,6 +53,7 @@ def train(config: Config, profiler: Profiler | None = None) -> dict:
     Raises:
       UserError: for all that a user can mend; what was committed stays.
     """
+    clock = Goodput(runtime.process_age())
     manifest = start.data_of(config)
     # The lock on the model directory is taken here, and given back at the end.
     resumed, damaged = resume.choose(config)
@@ -68,20 +71,28 @@ def train(config: Config, profiler: Profiler | None = None) -> dict:
         resume.set_aside(damaged, resumed, reporting.say)
     journal = _open_journal(run, resumed)
     try:
-        return _train(run, resumed, journal, profiler)
+        return _train(run, resumed, journal, clock, profiler)
     finally:
         journal.close()
         if profiler:
             profiler.close()
 
 
-def _train(run: Run, resumed: Commit | None, journal: Journal, profiler: Profiler | None) -> dict:
+def _train(
+    run: Run,
+    resumed: Commit | None,
+    journal: Journal,
+    clock: Goodput,
+    profiler: Profiler | None,
+) -> dict:
     config, step = run.config, resumed.step if resumed else 0
     console = Console(run.total_steps, step)
-    observers = _Observers(journal, console, Meter(config.examples_a_step), profiler)
+    observers = _Observers(journal, console, Meter(config.examples_a_step), clock, profiler)
     saved, evaluated = resumed, (-1, {}, None)
     if config.on_nonfinite == "rollback" and not saved:
         saved = _save(run, 0, journal)  # there must be something to go back to
+    if journal.tensorboard:
+        board.begin(run, step, journal.tensorboard)
     bad_batches.tell(run, 0, step, journal, console)  # those found when the data was read
     iterator = iter(run.feed.batches(step))
     try:
@@ -96,19 +107,26 @@ def _train(run: Run, resumed: Commit | None, journal: Journal, profiler: Profile
             if _due(step, config.log_every_steps, run.total_steps):
                 _log(run, step, observers)
             if _due(step, config.save_every_steps, run.total_steps):
-                saved = _save(run, step, journal)
+                with clock.during(goodput.SAVING):
+                    saved = _save(run, step, journal)
             if _due(step, config.eval_every_steps, run.total_steps):
-                evaluated = step, *_evaluate(run, step, journal, console)
+                with clock.during(goodput.EVALUATION):
+                    evaluated = step, *_evaluate(run, step, journal, console)
             if step in run.feed.resizes:
                 iterator = iter(run.feed.batches(step))
             # Signals and --max_runtime are looked at here.
         if evaluated[0] != step:
-            evaluated = step, *_evaluate(run, step, journal, console)
+            with clock.during(goodput.EVALUATION):
+                evaluated = step, *_evaluate(run, step, journal, console)
     finally:
         console.close()
     _, counts, predictions = evaluated
-    done = _report(run, saved, counts, observers)
-    _write_page(run, predictions, iterator)
+    done = _done(saved, counts, observers.meter)
+    reporting.say(f"done: {saved.path}")
+    with clock.during(goodput.REPORT):
+        _write_page(run, predictions, iterator, clock, done)
+    _tell_goodput(step, journal, clock)
+    journal.write(**done)
     return done
 
 
@@ -133,7 +151,8 @@ def _advance(
         return *bad_batches.leave_out(run, error, saved, save, journal, console), True
     sound = health["finite"] | health["overflowed"]
     done = {name: values[sound] for name, values in health.items()}
-    meter.end_call(done)
+    observers.goodput.enter(goodput.STEPS)  # the first call, which traces, ends the start-up
+    observers.goodput.move(meter.end_call(done), goodput.STEPS, goodput.INPUT)
     journal.steps.write(step + 1, done)
     reached = step + int(sound.sum())
     if sound.all():
@@ -210,31 +229,36 @@ def _beside(result: dict) -> str:
     return f" with the averaged weights, {result['raw']['top1']:.2%} with the last"
 
 
-def _report(run: Run, saved: Commit, evaluated: dict, observers: _Observers) -> dict:
-    done = {
+def _done(saved: Commit, evaluated: dict, meter: Meter) -> dict:
+    return {
+        "event": "done",
         "step": saved.step,
         "epoch": round(saved.manifest["epoch"], 4),
         "examples_seen": saved.manifest["examples_seen"],
-        **observers.meter.total(),
+        **meter.total(),
         "eval": evaluated,
         "checkpoint": str(saved.path),
         "digest": saved.manifest["digest"],
     }
-    observers.journal.write("done", **done)
-    reporting.say(f"done: {saved.path}")
-    return {"event": "done", **done}
 
 
-def _write_page(run: Run, predictions: Predictions, iterator: Iterator) -> None:
+def _tell_goodput(step: int, journal: Journal, clock: Goodput) -> None:
+    seconds = clock.seconds()
+    journal.write("goodput", step=step, seconds=seconds)
+    reporting.say(goodput.line(seconds))
+
+
+def _write_page(
+    run: Run, predictions: Predictions, iterator: Iterator, clock: Goodput, done: dict
+) -> None:
     """Writes the run's page; where that fails it is said, since no page is worth a run."""
     path = pathlib.Path(run.config.model_dir) / run_page.FILE_NAME
     try:
-        local = run.strategy.experimental_local_results
-        images, labels, _ = (local(part)[0] for part in next(iterator))
-        samples = run_page.samples_of(images, labels, run.manifest.classes)
+        pictures = samples.of_next(run.strategy, iterator, run.manifest.classes)
+        ending = [{"event": "goodput", "seconds": clock.seconds()}, done]
         environment = run.describe["environment"]
         run_page.write(
-            path, run.config, run.manifest, predictions, run.held_out, samples, environment
+            path, run.config, run.manifest, predictions, run.held_out, pictures, environment, ending
         )
     except (OSError, tf.errors.OpError) as error:
         reporting.say(f"no report was written: {errors.plain(error)}")
@@ -246,7 +270,7 @@ def _open_journal(run: Run, resumed: Commit | None) -> Journal:
     model_dir = pathlib.Path(run.config.model_dir)
     try:
         make_directory(model_dir)
-        journal = Journal(model_dir, resumed.step if resumed else 0)
+        journal = Journal(model_dir, resumed.step if resumed else 0, run.config.tensorboard)
     except OSError as error:
         raise start.cannot_write(model_dir, error) from error
     step = resumed.step if resumed else 0

@@ -30,21 +30,27 @@ class Meter:
         """Starts the clock of a call."""
         self._begin = time.perf_counter()
 
-    def end_call(self, health: dict[str, np.ndarray]) -> None:
-        """Takes in the vectors that a call returned, of its sound steps."""
+    def end_call(self, health: dict[str, np.ndarray]) -> float:
+        """Takes in the vectors that a call returned, of its sound steps.
+
+        Returns:
+          Seconds of it that were spent waiting for input; 0 of the first call, not timed.
+        """
         seconds = time.perf_counter() - self._begin
         self._calls += 1
         if not len(health["loss"]):
-            return
+            return 0.0
         self._health.append(health)
         self._last_loss = float(health["loss"][-1])
+        wait = float(health["input_wait"].sum()) if self._calls > 1 else 0.0
         if self._calls > 1:
             steps = len(health["loss"])
             self._steps_timed += steps
             self._seconds += seconds
             self._interval_steps += steps
             self._interval_seconds += seconds
-            self._interval_wait += float(health["input_wait"].sum())
+            self._interval_wait += wait
+        return wait
 
     def forget(self) -> None:
         """Leaves out of the next interval what was collected, since it will be done again."""

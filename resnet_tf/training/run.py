@@ -119,7 +119,7 @@ def build(
     loss = chosen.loss_from(config, len(manifest.classes))
     schedule = schedule or chosen.schedule_from(config, records)
     with strategy.scope():
-        model = _make_model(config, manifest)
+        model = make_model(config, manifest)
         _refuse_small(config, pictures, model)
         plan = fine_tuning.make_plan(config, model)
         state = _make_state(config, manifest, model, plan)
@@ -160,7 +160,8 @@ def build(
     )
 
 
-def _make_model(config: Config, manifest: input.Manifest) -> models.Classifier:
+def make_model(config: Config, manifest: input.Manifest) -> models.Classifier:
+    """The network that a run trains, with its first weights."""
     told = {
         "num_classes": len(manifest.classes),
         "channels": manifest.channels,
@@ -177,7 +178,7 @@ def _make_state(
 ) -> TrainingState:
     average, factor = None, None
     if config.ema:
-        average = Average(model, _make_model(config, manifest), config.ema)
+        average = Average(model, make_model(config, manifest), config.ema)
     if config.on_nonfinite == "rollback":
         factor = tf.Variable(1.0, trainable=False, name="rate_factor")
     return TrainingState(

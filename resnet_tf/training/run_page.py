@@ -14,11 +14,10 @@ from resnet_tf.evaluation import Predictions, Summary
 from resnet_tf.files import replace_synced
 from resnet_tf.reporting import journal, page, steps
 from resnet_tf.reporting.page import Curves, Page, Picture
+from resnet_tf.training.samples import encoded
 
 FILE_NAME = "report.html"
 _PICTURES, _LISTED = 24, 20
-# Larger pictures are shown smaller, and as JPEG.
-_SIDE = 128
 
 
 def curves_of(model_dir: str | os.PathLike, name: str = "") -> Curves:
@@ -35,6 +34,7 @@ def write(
     held_out: input.Reader,
     samples: Sequence[Picture],
     environment: dict,
+    ending: Sequence[dict] = (),
 ) -> None:
     """Writes the page of a run whose last weights have been evaluated.
 
@@ -44,13 +44,15 @@ def write(
       manifest: of its data.
       predictions: of the held-out records, by the last weights.
       held_out: reads those records.
-      samples: of training pictures, see `samples_of`.
+      samples: of training pictures, see `samples.of_batch`.
       environment: versions and devices.
+      ending: events that the journal does not have yet.
 
     Raises:
       OSError: where the file cannot be written.
     """
     curves = curves_of(config.model_dir)
+    curves = dataclasses.replace(curves, events=[*curves.events, *ending])
     found = Summary.of(predictions, manifest.classes)
     scores, calibration = found.scores, found.calibration
     rows = zip(manifest.classes, scores.precision, scores.recall, scores.f1, scores.support)
@@ -73,27 +75,6 @@ def write(
     replace_synced(output, page.render(made))
 
 
-def samples_of(images: tf.Tensor, labels: tf.Tensor, classes: Sequence[str]) -> list[Picture]:
-    """The first pictures of a training batch, as the network gets them.
-
-    Args:
-      images: `[N, H, W, C]` in pixel units.
-      labels: int64 `[N]`, or soft ones float32 `[N, classes]`.
-      classes: names by label.
-    """
-    return [
-        Picture(_encoded(image), _label(label, classes))
-        for image, label in zip(images[:_PICTURES], labels[:_PICTURES].numpy())
-    ]
-
-
-def _label(label: np.ndarray, classes: Sequence[str]) -> list[str]:
-    if label.ndim == 0:
-        return [classes[int(label)]]
-    parts = [c for c in np.argsort(-label)[:2] if label[c] > 0.005]
-    return [f"{classes[c]} {label[c]:.0%}" for c in parts]
-
-
 def _wrong(predictions: Predictions, classes: Sequence[str], held_out: input.Reader):
     """Records that are not recognised, those first of which the network is surest."""
     wrong = np.flatnonzero(~predictions.correct)
@@ -103,23 +84,12 @@ def _wrong(predictions: Predictions, classes: Sequence[str], held_out: input.Rea
     wanted = tf.data.Dataset.from_tensors({"ids": tf.constant(wrong, tf.int64)})
     _, images, _ = next(iter(held_out.batches(wanted)))
     return [
-        Picture(_encoded(image), [f"is {classes[predictions.labels[record]]}", *(
+        Picture(encoded(image), [f"is {classes[predictions.labels[record]]}", *(
             f"{classes[c]} {score:.0%}"
             for c, score in zip(predictions.top[record], predictions.scores[record])
         )])
         for image, record in zip(images, wrong)
     ]  # fmt: skip
-
-
-def _encoded(image: tf.Tensor) -> bytes:
-    image = tf.cast(tf.clip_by_value(tf.round(tf.cast(image, tf.float32)), 0, 255), tf.uint8)
-    longest = max(image.shape[:2])
-    if longest <= _SIDE // 2:
-        return tf.io.encode_png(image).numpy()
-    sides = [max(1, round(side * min(1.0, _SIDE / longest))) for side in image.shape[:2]]
-    smaller = tf.image.resize(image, sides, antialias=True)
-    smaller = tf.cast(tf.clip_by_value(tf.round(smaller), 0, 255), tf.uint8)
-    return tf.io.encode_jpeg(smaller, quality=85).numpy()
 
 
 def _facts(found: Summary, curves: Curves) -> list[tuple[str, str]]:

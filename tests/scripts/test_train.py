@@ -65,7 +65,7 @@ def test_a_run_says_what_the_contract_says(finished):
     assert manifest["classes"] == [str(digit) for digit in range(10)]
     assert [(e["event"], e["step"]) for e in lines] == [
         ("start", 0), ("save", 4), ("train", 5), ("save", 8), ("eval", 8), ("train", 10),
-        ("train", 12), ("save", 12), ("eval", 12), ("done", 12),
+        ("train", 12), ("save", 12), ("eval", 12), ("goodput", 12), ("done", 12),
     ]  # fmt: skip
     journal = (model_dir / "journal.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in journal] == lines
@@ -140,11 +140,11 @@ def test_a_damaged_commit_is_set_aside_and_the_one_before_is_used(finished, scri
 
 def test_killed_before_the_final_evaluation_only_evaluates(finished, script, tmp_path):
     model_dir = copy(finished[0], tmp_path / "run")
-    lines = [line for line in finished[1] if line["event"] not in ("eval", "done")]
+    lines = [line for line in finished[1] if line["event"] not in ("eval", "goodput", "done")]
     (model_dir / "journal.jsonl").write_text("".join(json.dumps(e) + "\n" for e in lines))
     process = script("train.py", f"--model_dir={model_dir}", *MICRO)
     assert process.returncode == 0
-    assert [e["event"] for e in events(process)] == ["start", "eval", "done"]
+    assert [e["event"] for e in events(process)] == ["start", "eval", "goodput", "done"]
     done, original = events(process)[-1], finished[1][-1]
     assert (done["digest"], done["eval"]) == (original["digest"], original["eval"])
 

@@ -6,7 +6,7 @@ import pytest
 import small_runs
 import tensorflow as tf
 
-from resnet_tf.training import run_page
+from resnet_tf.training import samples
 
 
 @pytest.fixture(scope="module")
@@ -40,13 +40,13 @@ def test_a_report_that_cannot_be_written_costs_no_run(
 
 def test_samples_of_hard_and_soft_labels_and_of_large_pictures():
     images = tf.constant(np.random.default_rng(0).uniform(-9, 270, (3, 200, 100, 3)), tf.float32)
-    hard = run_page.samples_of(images, tf.constant([2, 0, 1]), "abc")
+    hard = samples.of_batch(images, tf.constant([2, 0, 1]), "abc")
     assert [list(picture.lines) for picture in hard] == [["c"], ["a"], ["b"]]
     assert tf.io.decode_image(hard[0].encoded).shape == (128, 64, 3)
     soft = tf.constant([[0.0, 0.25, 0.75], [1, 0, 0], [0.5, 0.5, 0]], tf.float32)
-    told = [list(picture.lines) for picture in run_page.samples_of(images, soft, "abc")]
+    told = [list(picture.lines) for picture in samples.of_batch(images, soft, "abc")]
     assert told == [["c 75%", "b 25%"], ["a 100%"], ["a 50%", "b 50%"]]
-    small = run_page.samples_of(images[:1, :8, :8], tf.constant([0]), "abc")
+    small = samples.of_batch(images[:1, :8, :8], tf.constant([0]), "abc")
     pixels = tf.io.decode_png(small[0].encoded).numpy()
     expected = np.clip(np.round(images[0, :8, :8].numpy()), 0, 255)
     np.testing.assert_array_equal(pixels, expected)
