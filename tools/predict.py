@@ -5,8 +5,8 @@
 
 Takes files, folders, patterns, and - for a list on standard input. A picture that cannot be used
 gets a line with its error, and the exit code is then 65. Where a picture's folder has the name of
-a class, the line has it as "true"; --synsets=FILE, of lines synset<TAB>name, is for folders that are
-called n01440764 where the classes have names.
+a class, the line has it as "true"; --synsets=FILE, of lines synset<TAB>name, is for folders that
+are called n01440764 where the classes have names.
 """
 
 import pathlib

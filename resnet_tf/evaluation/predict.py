@@ -36,8 +36,8 @@ def predict(
 
     Yields:
       For each path `file` and `top`, a list of {"class", "score"}, the likeliest first, and
-      `true` where the picture's folder has the name or the synset of a class, and `explained` where an
-      `explainer` made a file; or `file` and `error` for a picture that cannot be used.
+      `true` where the picture's folder has the name or the synset of a class, and `explained`
+      where an `explainer` made a file; or `file` and `error` for a picture that cannot be used.
     """
     model = at_temperature(loaded.model, temperature)
     names = loaded.class_names

@@ -19,8 +19,8 @@ from resnet_tf.distribution import DeviceRequest, make_strategy
 from resnet_tf.evaluation import Predictions
 from resnet_tf.files import make_directory
 from resnet_tf.reporting import Console, Journal, goodput
-from resnet_tf.reporting.goodput import Goodput
 from resnet_tf.reporting import journal as journals
+from resnet_tf.reporting.goodput import Goodput
 from resnet_tf.training import bad_batches, board, nonfinite, resume, run_page, samples, start
 from resnet_tf.training import profile as profiles
 from resnet_tf.training.meter import Meter
