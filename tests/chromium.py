@@ -25,9 +25,12 @@ class Browser:
         self._read, to_write = os.pipe()
         # The browser reads commands from descriptor 3 and writes answers to 4.
         script = f'exec 3<&{to_read} 4>&{to_write}; exec "$@"'
+        flags = (
+            "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
+            "--remote-debugging-pipe", f"--user-data-dir={profile}",
+        )  # fmt: skip
         self._process = subprocess.Popen(
-            ["bash", "-c", script, "bash", find(), "--headless=new", "--no-sandbox", "--disable-gpu",
-             "--hide-scrollbars", "--remote-debugging-pipe", f"--user-data-dir={profile}", "about:blank"],
+            ["bash", "-c", script, "bash", find(), *flags, "about:blank"],
             pass_fds=(to_read, to_write), stderr=subprocess.DEVNULL,
         )  # fmt: skip
         os.close(to_read)
