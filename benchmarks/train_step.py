@@ -51,11 +51,19 @@ def ours(flags: argparse.Namespace, folder: pathlib.Path) -> list[Contender]:
     steps = 20 if flags.quick else LOOP_STEPS
     loop = (
         sys.executable, "train.py", f"--recipe={flags.network.replace('cifar_', 'cifar10_')}",
-        f"--data_dir={folder / 'data'}", f"--model_dir={folder / 'run'}{{round}}",
+        f"--data_dir={folder / 'data'}", "--learning_rate=0.001",
         f"--steps={steps}", "--save_every_steps=0", "--eval_every_steps=0",
-        "--learning_rate=0.001",
     )  # fmt: skip
-    return [Contender("train.py", loop, "bare step"), *bare]
+    one = (*loop, f"--model_dir={folder / 'one'}{{round}}")
+    several = (
+        *loop, f"--model_dir={folder / 'several'}{{round}}", f"--devices=cpu:{flags.threads}",
+        "--intra_op_threads=1",
+    )  # fmt: skip
+    return [
+        Contender("train.py", one, "bare step"),
+        Contender("train.py, a device a thread", several, "bare step"),
+        *bare,
+    ]
 
 
 def _beside_keras(network: str) -> str:

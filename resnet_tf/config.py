@@ -245,7 +245,7 @@ class Config:
         "auto", "auto, cpu, cpu:N (N logical CPUs), gpu:all or gpu:0,1", harmless=True
     )
     intra_op_threads: int = _option(
-        0, "threads inside one op; 0: one a core", at_least=0, harmless=True
+        0, "threads inside one op; 0: the cores of a device", at_least=0, harmless=True
     )
     inter_op_threads: int = _option(
         0, "ops that run at a time; 0: one a core", at_least=0, harmless=True

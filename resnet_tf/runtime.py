@@ -121,7 +121,8 @@ def configure(
     Args:
       logical_cpus: number of CPU devices that TensorFlow shows; more than one lets a
         strategy run several replicas on one machine.
-      intra_op_threads: threads inside one op; 0 means one a core.
+      intra_op_threads: threads inside one op; 0 means the cores of one device: on two cores
+        two, and with two logical CPUs one, whose replicas then run beside each other.
       inter_op_threads: ops that run at a time; 0 means one a core.
       deterministic: ask TensorFlow for ops that give equal bits from run to run. CPU
         kernels already do; on a GPU this costs some speed.
@@ -134,6 +135,8 @@ def configure(
 
         tf.config.list_physical_devices()
     tf.get_logger().setLevel("WARNING")
+    if logical_cpus > 1 and not intra_op_threads:
+        intra_op_threads = max(1, available_cores() // logical_cpus)
     tf.config.threading.set_intra_op_parallelism_threads(intra_op_threads)
     tf.config.threading.set_inter_op_parallelism_threads(inter_op_threads)
     if logical_cpus > 1:

@@ -132,3 +132,22 @@ def test_programs_run(done, clone, tmp_path_factory):
     found = forked.run_all([[f"{name}.py"] for name in written], output, clone)
     assert [(name, *rest) for name, rest in zip(written, found) if rest[0]] == []
     assert len(written) == 3
+
+
+def test_a_network_and_a_recipe_of_my_own(monkeypatch):
+    from resnet_tf import layers, models, recipes
+    from resnet_tf.config import Config
+    from resnet_tf.models import registry
+
+    fenced = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    (network,) = (text for text in fenced if "class " in text)
+    (recipe,) = (text for text in fenced if "Recipe(" in text)
+    table = dict(registry._REGISTRY)
+    monkeypatch.setattr(registry, "_REGISTRY", table)
+    names = {name: getattr(layers, name) for name in layers.__all__}
+    names |= {"tf": tf, "Classifier": models.Classifier}
+    exec(network, names | {"_REGISTRY": table, "_cifar": registry._cifar})
+    model = models.create("two_layers", num_classes=3)
+    assert model(tf.zeros([2, 8, 8, 3]), training=True).shape == (2, 3)
+    made = eval(recipe, {"Recipe": recipes.Recipe, "Config": Config})
+    assert made.config.model == "two_layers" and made.config.schedule == "cosine"
