@@ -2,6 +2,8 @@
 
 import io
 import pathlib
+import sys
+import types
 
 import numpy as np
 import pytest
@@ -91,6 +93,28 @@ def test_tflite(loaded, pixels, tmp_path, kind, within):
     assert left(tmp_path) == ["a.tflite"]
 
 
+def test_onnx_agrees_and_takes_any_number_of_pictures(loaded, pixels, tmp_path):
+    pytest.importorskip("tf2onnx")
+    runtime = pytest.importorskip("onnxruntime")
+    made = exporting.export(loaded, tmp_path / "a.onnx", "onnx", pixels)
+    assert made.agreement == 1 and made.largest_difference < 1e-5 and left(tmp_path) == ["a.onnx"]
+    session = runtime.InferenceSession(tmp_path / "a.onnx", providers=["CPUExecutionProvider"])
+    ((taken,), (given,)) = session.get_inputs(), session.get_outputs()
+    assert (taken.name, given.name) == ("images", "probabilities")
+    for count in (1, 7):
+        (answer,) = session.run(None, {"images": pixels[:count].astype(np.float32)})
+        np.testing.assert_allclose(answer, probabilities(loaded, pixels[:count]), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["tf2onnx", "onnxruntime"])
+def test_onnx_without_its_packages(name, monkeypatch):
+    for package in ("tf2onnx", "onnxruntime"):
+        missing = None if package == name else types.ModuleType(package)
+        monkeypatch.setitem(sys.modules, package, missing)
+    message = f"the package {name} is not installed | --format=onnx | pip install"
+    refused(66, message, exporting.refuse, "a.onnx", "onnx", "float32")
+
+
 FAMILIES = [
     ("cifar_resnet", {"depth": 8, "width_multiplier": 0.5}),
     ("cifar_resnet", {"depth": 8, "shortcut": "B"}),
@@ -158,7 +182,7 @@ def refused(code, message, function, *arguments):
 def test_what_is_refused_leaves_nothing(loaded, pixels, tmp_path):
     (tmp_path / "there").mkdir()
     for code, message, *told in [
-        (64, "format must be saved_model, tflite, safetensors, npz", "a", "onnx", pixels),
+        (64, "format must be saved_model, tflite, onnx, safetensors, npz", "a", "pb", pixels),
         (
             64,
             "kind must be float32, or of tflite float32, float16, int8",

@@ -14,10 +14,10 @@ from resnet_tf import errors
 from resnet_tf.checkpoint import foreign, weight_files
 from resnet_tf.errors import UserError, bad_flag
 from resnet_tf.evaluation import LoadedModel
-from resnet_tf.exporting import serving, tflite, torch_names
+from resnet_tf.exporting import onnx, serving, tflite, torch_names
 from resnet_tf.layers import named_variables
 
-FORMATS = ("saved_model", "tflite", "safetensors", "npz")
+FORMATS = ("saved_model", "tflite", "onnx", "safetensors", "npz")
 _BATCH = 64
 # Largest difference of a probability to the checkpoint's.
 _WITHIN = {"float32": 1e-5, "float16": 0.02, "int8": 0.5}
@@ -46,12 +46,15 @@ def refuse(output: str | os.PathLike, form: str, kind: str) -> None:
     """To be called before anything takes time.
 
     Raises:
-      UserError: 64 for words that are no form or kind, 73 for an output that is there.
+      UserError: 64 for words that are no form or kind, 66 for one whose packages are missing, 73
+        for an output that is there.
     """
     if form not in FORMATS:
         raise bad_flag("format", f"must be {', '.join(FORMATS)}", repr(form))
     if kind not in tflite.KINDS or (kind != "float32" and form != "tflite"):
         raise bad_flag("kind", f"must be float32, or of tflite {', '.join(tflite.KINDS)}", kind)
+    if form == "onnx":
+        onnx.refuse_without_packages()
     if os.path.lexists(output):
         raise UserError(errors.CANNOT_CREATE, "the output exists", output, "choose another name")
 
@@ -110,6 +113,9 @@ def _written(loaded, path, form, kind, pictures) -> Callable[[np.ndarray], np.nd
     if form == "tflite":
         tflite.write(loaded, path, kind, pictures)
         return tflite.reader(path)
+    if form == "onnx":
+        onnx.write(loaded, path)
+        return onnx.reader(path)
     tensors = {name: v.numpy() for name, v in named_variables(loaded.model).items()}
     weight_files.write(path, torch_names.renamed(tensors), form)
     return _reread(loaded, path)

@@ -92,6 +92,15 @@ def test_top_temperature_and_a_folder_that_is_no_class(loaded, photos):
     np.testing.assert_allclose([entry["score"] for entry in hot["top"]], 0.25, rtol=1e-3)
 
 
+def test_a_folder_called_after_a_synset(loaded, photos):
+    synsets = {"n00000001": "bird", "n00000002": "fish"}
+    for folder in ("n00000001", "n00000002", "cat"):
+        picture(photos / folder / "x.png")
+        [row] = predict(loaded, [f"{folder}/x.png"], synsets=synsets)
+        # No class of the network is called fish.
+        assert row.get("true") == {"n00000001": "bird", "cat": "cat"}.get(folder)
+
+
 def test_bad_pictures_are_a_line_each_in_their_place(loaded, photos):
     (photos / "text.jpg").write_text("this is no picture at all, only a text")
     (photos / "cut.png").write_bytes((photos / "cat/1.png").read_bytes()[:200])
