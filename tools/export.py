@@ -21,7 +21,9 @@ from resnet_tf.errors import bad_flag
 
 _CHECKPOINT = flags.DEFINE_string("checkpoint", None, "model directory, or one commit")
 _OUTPUT = flags.DEFINE_string("output", None, "file or directory to make")
-_FORMAT = flags.DEFINE_string("format", "saved_model", "saved_model, tflite, onnx, safetensors or npz")
+_FORMAT = flags.DEFINE_string(
+    "format", "saved_model", "saved_model, tflite, onnx, safetensors or npz"
+)
 _KIND = flags.DEFINE_string("kind", "float32", "of tflite: float32, float16 or int8")
 _WEIGHTS = flags.DEFINE_enum(
     "weights", "auto", ["auto", "raw", "average"], "of the commit; auto: the average if it has one"

@@ -29,7 +29,7 @@ def refuse_without_packages() -> None:
             errors.MISSING_INPUT,
             f"the package {error.name} is not installed",
             "--format=onnx",
-            "pip install tf2onnx onnxruntime",
+            "pip install -e '.[onnx]'",
         ) from error
 
 
