@@ -27,7 +27,7 @@ body { margin:0 auto; max-width:1100px; padding:16px; background:var(--paper); c
   font:15px/1.5 system-ui,sans-serif }
 h1 { font-size:24px; margin:8px 0 } h2 { font-size:18px; margin:32px 0 8px }
 h3 { font-size:14px; margin:8px 0; font-weight:600 }
-p { margin:4px 0 } svg { width:100%; height:auto; font-family:inherit }
+p { margin:4px 0 } svg { width:100%; max-width:640px; height:auto; font-family:inherit }
 .facts { display:grid; grid-template-columns:repeat(auto-fill,minmax(150px,1fr)); gap:8px }
 .facts div { background:var(--soft); border-radius:6px; padding:8px 12px }
 .facts b { display:block; font-size:19px; overflow-wrap:anywhere }

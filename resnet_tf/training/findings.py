@@ -48,6 +48,13 @@ class Findings:
                 "--batch_size",
                 "give a smaller one, and --accumulate to have as many examples a step",
             )
+        except OSError as error:
+            problem = UserError(
+                errors.IO_ERROR,
+                error.strerror or str(error),
+                error.filename or "system",
+                "see that it can be read and written",
+            )
         self._say("error", name, f"{problem.what} | {problem.where} | {problem.remedy}")
         self.problems.append(problem)
         return None

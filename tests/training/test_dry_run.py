@@ -256,6 +256,16 @@ def test_pictures_that_do_not_fit_in_memory(check, monkeypatch):
     )
 
 
+def test_a_disk_that_fails_is_a_problem_among_others(check, monkeypatch):
+    def failing(*_):
+        raise OSError(5, "Input/output error", "/there")
+
+    monkeypatch.setattr(tried.trial, "calls", failing)
+    event, found, error = check()
+    assert error.code == 74 and len(event["problems"]) == 1
+    assert lines(found, "error")["steps"].startswith("Input/output error | /there | see that")
+
+
 @pytest.mark.parametrize("policy", ["fail", "skip"])
 def test_a_bad_record(check, tmp_path, policy):
     payloads = small_runs.payloads(N)
