@@ -17,6 +17,7 @@ from absl import flags
 
 from resnet_tf import recipes, runtime, scripts
 from resnet_tf.errors import bad_flag
+from resnet_tf.stopping import Stop
 
 # Where --helpfull lists what is not common enough for --helpshort.
 _RARE = "resnet_tf.training"
@@ -55,21 +56,29 @@ def main(_):
     from resnet_tf.distribution import DeviceRequest
 
     request = DeviceRequest.parse(config.devices)
+    if not (_DRY_RUN.value or _FIND_LR.value):
+        # From here on, so that loading TensorFlow does not miss a signal.
+        with Stop(config.max_runtime, runtime.process_age()).listening() as stop:
+            _train(config, request, profiled, stop)
+        return
     runtime.configure(request.logical_cpus, config.intra_op_threads, config.inter_op_threads)
     if _DRY_RUN.value:
         from resnet_tf.training import dry_run
 
         dry_run.check(config)
-    elif _FIND_LR.value:
+    else:
         from resnet_tf.training import find_rate
 
         find_rate.find(config, *ramp)
-    else:
-        from resnet_tf.training import loop
-        from resnet_tf.training.profile import Profiler
 
-        directory = pathlib.Path(config.model_dir) / "profile"
-        loop.train(config, Profiler(directory, *profiled) if profiled else None)
+
+def _train(config, request, profiled: tuple[int, int] | None, stop: Stop) -> None:
+    runtime.configure(request.logical_cpus, config.intra_op_threads, config.inter_op_threads)
+    from resnet_tf.training import loop
+    from resnet_tf.training.profile import Profiler
+
+    directory = pathlib.Path(config.model_dir) / "profile"
+    loop.train(config, Profiler(directory, *profiled) if profiled else None, stop)
 
 
 def _refuse_two_tasks() -> None:

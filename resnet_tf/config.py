@@ -260,6 +260,10 @@ class Config:
         0, "steps between evaluations; 0: only at the end", at_least=0, harmless=True
     )
     log_every_steps: int = _option(50, "steps between lines of progress", at_least=1, harmless=True)
+    max_runtime: float = _option(
+        0.0, "seconds after which the run commits and ends with code 75; 0: never", at_least=0,
+        harmless=True,
+    )  # fmt: skip
     tensorboard: bool = _option(
         True, "write event files where the package tensorboard is installed", harmless=True
     )

@@ -37,6 +37,7 @@ LOWEST = {
     "shuffle_window": 0, "bad_records_limit": 0, "overfit_batches": 0, "loss_scale": 0,
     "nonfinite_limit": 0, "intra_op_threads": 0, "inter_op_threads": 0, "steps_per_call": 1,
     "save_every_steps": 0, "eval_every_steps": 0, "log_every_steps": 1, "keep": 1,
+    "max_runtime": 0,
 }  # fmt: skip
 HIGHEST = {
     "layer_decay": 1, "nonfinite_limit": 100, "policy_magnitude": 30, "brightness": 1,
@@ -128,7 +129,7 @@ def test_the_fields_that_take_fractions():
         "layer_decay epochs learning_rate decay_factor power start_factor end_factor peak momentum"
         " beta1 beta2 rho epsilon trust weight_decay clip_at ema focal_gamma label_smoothing"
         " eval_central_fraction brightness contrast saturation hue grey lighting erasing mixup"
-        " cutmix loss_scale"
+        " cutmix loss_scale max_runtime"
     )
     assert set(known.split()) == FLOATS
 

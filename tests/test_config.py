@@ -102,7 +102,7 @@ HARMLESS = {
     "eval_batch_size": 7, "steps_per_call": 3, "save_every_steps": 5, "eval_every_steps": 5,
     "log_every_steps": 5, "keep": 9, "devices": "cpu:2", "intra_op_threads": 1,
     "inter_op_threads": 1, "reader": "indexed", "bad_records": "skip", "bad_records_limit": 3,
-    "nonfinite_limit": 3, "tensorboard": False,
+    "nonfinite_limit": 3, "tensorboard": False, "max_runtime": 60.0,
 }  # fmt: skip
 OF_WEIGHT = {
     "model": "other", "model_options": {"depth": 8}, "train_split": "test", "image_size": 4,

@@ -2,6 +2,17 @@
 
 from resnet_tf.checkpoint.commit import Commit, commits, find, newest, write
 from resnet_tf.checkpoint.digest import digest_of
+from resnet_tf.checkpoint.lock import Lock
 from resnet_tf.checkpoint.restore import restore, shapes_of
 
-__all__ = ["Commit", "commits", "digest_of", "find", "newest", "restore", "shapes_of", "write"]
+__all__ = [
+    "Commit",
+    "Lock",
+    "commits",
+    "digest_of",
+    "find",
+    "newest",
+    "restore",
+    "shapes_of",
+    "write",
+]

@@ -53,9 +53,10 @@ class Journal:
         if self.tensorboard:
             self.tensorboard.rewind(step)
 
-    def count(self, event: str) -> int:
-        """How many events of a kind the file holds."""
-        return sum(line.get("event") == event for line in read(self._directory))
+    def count(self, event: str, step: int | None = None) -> int:
+        """How many events of a kind the file holds, of one step or of all."""
+        lines = [line for line in read(self._directory) if line.get("event") == event]
+        return sum(step is None or line.get("step") == step for line in lines)
 
     def write(self, event: str, **fields) -> None:
         """Adds one event; `fields` are plain numbers, strings, lists and dictionaries."""

@@ -12,15 +12,16 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
-from resnet_tf import errors, reporting, runtime
-from resnet_tf.checkpoint import Commit, commit
+from resnet_tf import checkpoint, errors, reporting, runtime
+from resnet_tf.checkpoint import Commit, Lock, commit
 from resnet_tf.config import Config
 from resnet_tf.distribution import DeviceRequest, make_strategy
+from resnet_tf.errors import UserError
 from resnet_tf.evaluation import Predictions
-from resnet_tf.files import make_directory
 from resnet_tf.reporting import Console, Journal, goodput
 from resnet_tf.reporting import journal as journals
 from resnet_tf.reporting.goodput import Goodput
+from resnet_tf.stopping import Asked, Stop
 from resnet_tf.training import bad_batches, board, nonfinite, resume, run_page, samples, start
 from resnet_tf.training import profile as profiles
 from resnet_tf.training.meter import Meter
@@ -37,25 +38,38 @@ class _Observers:
     meter: Meter
     goodput: Goodput
     profiler: Profiler | None
+    stop: Stop
 
 
-def train(config: Config, profiler: Profiler | None = None) -> dict:
+def train(config: Config, profiler: Profiler | None = None, stop: Stop | None = None) -> dict:
     """Trains as `config` says, from where an earlier command stopped, to the end.
 
     Args:
       config: of the run.
       profiler: of some of its steps; none by default.
+      stop: may ask it to end before; nobody does by default.
 
     Returns:
       The "done" event: step, epoch, examples_seen, images_per_second, train_loss, eval,
       checkpoint and digest.
 
     Raises:
-      UserError: for all that a user can mend; what was committed stays.
+      UserError: for all that a user can mend; what was committed stays. 75, 130 or 143 where it
+        was asked to stop: the step that was reached is committed.
     """
+    stop = stop or Stop()
+    try:
+        return _train_alone(config, profiler, stop)
+    except Asked:
+        raise stop.error("before it had begun", config.model_dir) from None
+
+
+def _train_alone(config: Config, profiler: Profiler | None, stop: Stop) -> dict:
     clock = Goodput(runtime.process_age())
+    stop.check()
+    Lock.refuse_held(pathlib.Path(config.model_dir))
     manifest = start.data_of(config)
-    # The lock on the model directory is taken here, and given back at the end.
+    seen = checkpoint.commits(pathlib.Path(config.model_dir) / "checkpoints")
     resumed, damaged = resume.choose(config)
     strategy = make_strategy(DeviceRequest.parse(config.devices))
     run = start.prepare(config, manifest, strategy, resumed)
@@ -68,26 +82,37 @@ def train(config: Config, profiler: Profiler | None = None) -> dict:
             return finished
         if reason := resume.inexact(resumed, run.describe):
             reporting.say(f"not bit-exact from here on: {reason}")
-        resume.set_aside(damaged, resumed, reporting.say)
-    journal = _open_journal(run, resumed)
+    stop.check()
+    lock = start.take_directory(config, seen)
     try:
-        return _train(run, resumed, journal, clock, profiler)
+        if resumed:
+            resume.set_aside(damaged, resumed, reporting.say)
+        stop.tell(lambda: run.stop.assign(True))
+        return _train(run, resumed, clock, profiler, stop)
     finally:
+        lock.release()
+
+
+def _train(
+    run: Run, resumed: Commit | None, clock: Goodput, profiler: Profiler | None, stop: Stop
+) -> dict:
+    step = resumed.step if resumed else 0
+    journal = _open_journal(run, resumed)
+    console = Console(run.total_steps, step)
+    meter = Meter(run.config.examples_a_step)
+    observers = _Observers(journal, console, meter, clock, profiler, stop)
+    try:
+        return _advance_to_the_end(run, resumed, step, observers)
+    finally:
+        console.close()
         journal.close()
         if profiler:
             profiler.close()
 
 
-def _train(
-    run: Run,
-    resumed: Commit | None,
-    journal: Journal,
-    clock: Goodput,
-    profiler: Profiler | None,
-) -> dict:
-    config, step = run.config, resumed.step if resumed else 0
-    console = Console(run.total_steps, step)
-    observers = _Observers(journal, console, Meter(config.examples_a_step), clock, profiler)
+def _advance_to_the_end(run: Run, resumed: Commit | None, step: int, observers: _Observers) -> dict:
+    config, journal, console = run.config, observers.journal, observers.console
+    clock, profiler, stop = observers.goodput, observers.profiler, observers.stop
     saved, evaluated = resumed, (-1, {}, None)
     if config.on_nonfinite == "rollback" and not saved:
         saved = _save(run, 0, journal)  # there must be something to go back to
@@ -96,7 +121,10 @@ def _train(
     bad_batches.tell(run, 0, step, journal, console)  # those found when the data was read
     iterator = iter(run.feed.batches(step))
     try:
+        if resumed and _lacks_evaluation(run, step, journal):
+            evaluated = step, *_evaluate(run, step, observers)
         while step < run.total_steps:
+            stop.check()
             step, saved, anew = _advance(run, iterator, step, saved, observers)
             if anew:
                 iterator = iter(run.feed.batches(step))
@@ -110,16 +138,14 @@ def _train(
                 with clock.during(goodput.SAVING):
                     saved = _save(run, step, journal)
             if _due(step, config.eval_every_steps, run.total_steps):
-                with clock.during(goodput.EVALUATION):
-                    evaluated = step, *_evaluate(run, step, journal, console)
+                evaluated = step, *_evaluate(run, step, observers)
             if step in run.feed.resizes:
                 iterator = iter(run.feed.batches(step))
-            # Signals and --max_runtime are looked at here.
         if evaluated[0] != step:
-            with clock.during(goodput.EVALUATION):
-                evaluated = step, *_evaluate(run, step, journal, console)
-    finally:
-        console.close()
+            evaluated = step, *_evaluate(run, step, observers)
+    except Asked:
+        raise _stop(run, step, saved, observers) from None
+    console.close()
     _, counts, predictions = evaluated
     done = _done(saved, counts, observers.meter)
     reporting.say(f"done: {saved.path}")
@@ -211,11 +237,12 @@ def _save(run: Run, step: int, journal: Journal) -> Commit:
     return saved
 
 
-def _evaluate(run: Run, step: int, journal: Journal, console: Console) -> tuple[dict, Predictions]:
-    counts, predictions = run.evaluate()
+def _evaluate(run: Run, step: int, observers: _Observers) -> tuple[dict, Predictions]:
+    with observers.goodput.during(goodput.EVALUATION):
+        counts, predictions = run.evaluate(progress=lambda done, of: observers.stop.check())
     result = {"split": run.config.eval_split, **counts}
-    journal.write("eval", step=step, **result)
-    console.say(
+    observers.journal.write("eval", step=step, **result)
+    observers.console.say(
         f"step {step}: {result['split']} {result['correct_top1']}/{result['examples']} right,"
         f" top-1 {result['top1']:.2%}{_beside(result)}"
     )
@@ -227,6 +254,24 @@ def _beside(result: dict) -> str:
     if "raw" not in result:
         return ""
     return f" with the averaged weights, {result['raw']['top1']:.2%} with the last"
+
+
+def _lacks_evaluation(run: Run, step: int, journal: Journal) -> bool:
+    """Whether an earlier command ended between a commit and the evaluation that was due with it."""
+    every = run.config.eval_every_steps
+    due = bool(every) and step % every == 0 and 0 < step < run.total_steps
+    return due and not journal.count("eval", step)
+
+
+def _stop(run: Run, step: int, saved: Commit | None, observers: _Observers) -> UserError:
+    """Commits the step that is reached, and gives the error that ends the command."""
+    if step and not (saved and saved.step == step):
+        with observers.goodput.during(goodput.SAVING):
+            saved = _save(run, step, observers.journal)
+    _tell_goodput(step, observers.journal, observers.goodput)
+    if saved:
+        return observers.stop.error(f"at step {step}, which is committed", saved.path)
+    return observers.stop.error("before the first step", run.config.model_dir)
 
 
 def _done(saved: Commit, evaluated: dict, meter: Meter) -> dict:
@@ -269,7 +314,6 @@ def _write_page(
 def _open_journal(run: Run, resumed: Commit | None) -> Journal:
     model_dir = pathlib.Path(run.config.model_dir)
     try:
-        make_directory(model_dir)
         journal = Journal(model_dir, resumed.step if resumed else 0, run.config.tensorboard)
     except OSError as error:
         raise start.cannot_write(model_dir, error) from error

@@ -34,6 +34,7 @@ class Run:
       gradient: of the network.
       describe: manifest fields of a commit, but for step and position.
       train: the traced function of `make_train_step`.
+      stop: bool scalar; once it is True, a call of `train` ends after the step under way.
       feed: of its batches.
       evaluate: gives counts and `Predictions`, see `_evaluations`.
       held_out: the records that it looks at.
@@ -49,6 +50,7 @@ class Run:
     gradient: Gradient
     describe: dict
     train: Callable
+    stop: tf.Variable
     feed: Feed
     evaluate: Callable
     held_out: input.Reader
@@ -135,6 +137,8 @@ def build(
         seed=config.seed,
         dtype=chosen.dtype_from(config),
     )
+    with tf.device("CPU:0"):
+        stop = tf.Variable(False, trainable=False, name="stop")
     return Run(
         config=config,
         strategy=strategy,
@@ -152,7 +156,9 @@ def build(
             accumulate=config.accumulate,
             clip=chosen.clip_from(config, model),
             xla=config.xla,
+            stop=stop,
         ),
+        stop=stop,
         feed=Feed(config, strategy, manifest, pictures),
         evaluate=_evaluations(config, strategy, state, held_out, preprocess),
         held_out=held_out,
@@ -216,8 +222,9 @@ def _evaluations(
 ) -> Callable[..., tuple[dict, Predictions]]:
     """Evaluates the weights; where there is an average of them, that, and `raw` beside it.
 
-    The function takes a number of records, to look at the first of the split only. It gives the
-    counts, and what they were counted from.
+    The function takes a number of records, to look at the first of the split only, and what is
+    called with (batches done, batches) as it goes. It gives the counts, and what they were counted
+    from.
     """
     batch_size = config.eval_batch_size or config.batch_size
     raw = make_evaluation(strategy, state.model, preprocess)
@@ -225,12 +232,14 @@ def _evaluations(
     if state.average:
         averaged = make_evaluation(strategy, state.average.twin, preprocess)
 
-    def evaluate(records: int | None = None) -> tuple[dict, Predictions]:
+    def evaluate(
+        records: int | None = None, progress: Callable = lambda done, of: None
+    ) -> tuple[dict, Predictions]:
         some = reader if records is None else input.first(reader, records)
-        found = raw(some, batch_size)
+        found = raw(some, batch_size, progress)
         if averaged is None:
             return found.counts(), found
-        average = averaged(some, batch_size)
+        average = averaged(some, batch_size, progress)
         return {"weights": "average", **average.counts(), "raw": found.counts()}, average
 
     return evaluate

@@ -8,9 +8,10 @@ import pathlib
 import tensorflow as tf
 
 from resnet_tf import checkpoint, errors, input, reporting
-from resnet_tf.checkpoint import Commit
+from resnet_tf.checkpoint import Commit, Lock
 from resnet_tf.config import Config
 from resnet_tf.errors import UserError
+from resnet_tf.files import make_directory
 from resnet_tf.preparation import cached
 from resnet_tf.preprocessing import Preprocessing
 from resnet_tf.training import fine_tuning, resume
@@ -87,6 +88,30 @@ def _begin(run: Run, origin: Commit | None) -> None:
             run.state.average.restart()
     if origin or config.freeze or config.freeze_bn or config.layer_decay != 1:
         reporting.say(fine_tuning.describe(run.plan, model, new))
+
+
+def take_directory(config: Config, seen: list[pathlib.Path]) -> Lock:
+    """Makes the model directory where it is missing, and locks it.
+
+    Args:
+      config: of the run.
+      seen: the commits that were there when it was decided what to do.
+
+    Raises:
+      UserError: 77 where another command has it or has committed there since, or it cannot be
+        written in; 73 where it cannot be made.
+    """
+    model_dir = pathlib.Path(config.model_dir)
+    try:
+        make_directory(model_dir)
+        lock = Lock(model_dir)
+    except OSError as error:
+        raise cannot_write(model_dir, error) from error
+    if checkpoint.commits(model_dir / "checkpoints") != seen:
+        lock.release()
+        what = "another command has committed here in the meantime"
+        raise UserError(errors.NOT_WRITABLE, what, model_dir, "give the same command again")
+    return lock
 
 
 def cannot_write(model_dir: pathlib.Path, error: OSError) -> UserError:

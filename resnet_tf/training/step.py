@@ -53,6 +53,7 @@ def make_train_step(
     accumulate: int = 1,
     clip: Clip | None = None,
     xla: bool = False,
+    stop: tf.Variable | None = None,
 ) -> Callable[[Iterator, tf.Tensor], dict[str, tf.Tensor]]:
     """Builds the function that trains.
 
@@ -71,6 +72,7 @@ def make_train_step(
         update is that of the whole batch, but that each part has its own batch statistics.
       clip: of the summed gradients; none by default.
       xla: compile `gradient`.
+      stop: bool scalar that another thread may set: the call ends after the step under way.
 
     Returns:
       `train(iterator, count)`, for at most `count` steps (int32 scalar) on batches of
@@ -104,6 +106,8 @@ def make_train_step(
             # The step counts once its batch has come: where that fails, no step was made.
             with tf.control_dependencies([health["finite"]]):
                 state.step.assign_add(tf.cast(going, tf.int64))
+                if stop is not None:
+                    going &= ~stop.read_value()
             done += 1
         return {name: array.stack()[:done] for name, array in record.items()}
 

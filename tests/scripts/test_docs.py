@@ -70,7 +70,7 @@ def cifar_archive(path, pictures):
     rows = [bytes([number % 10]) + planes for number, planes in enumerate(small)]
     names = [f"data_batch_{n}.bin" for n in range(1, 6)] + ["test_batch.bin"]
     files = {name: b"".join(rows[n::6]) for n, name in enumerate(names)}
-    files["batches.meta.txt"] = "".join(f"class {n}\n" for n in range(10)).encode()
+    files["batches.meta.txt"] = "".join(f"class_{n}\n" for n in range(10)).encode()
     with tarfile.open(path, "w:gz") as archive:
         for name, content in files.items():
             member = tarfile.TarInfo(f"cifar-10-batches-bin/{name}")

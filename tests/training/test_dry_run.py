@@ -80,7 +80,8 @@ def lines(found, status):
     return {name: text for state, name, text in found if state == status}
 
 
-def test_a_run_that_has_all_it_needs(check, tmp_path):
+def test_a_run_that_has_all_it_needs(check, tmp_path, monkeypatch):
+    monkeypatch.setattr(tried, "_MUCH_WAITING", 2)  # which a busy machine may have
     event, found, error = check(steps=20, save_every_steps=6, eval_every_steps=5, keep=2)
     assert error is None and event["warnings"] == []
     assert [name for _, name, _ in found] == LINES

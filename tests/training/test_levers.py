@@ -102,6 +102,7 @@ OTHERS = {
     "init_from", "freeze", "steps", "epochs", "examples", "ema", "eval_image_size", "xla",
     "on_nonfinite", "nonfinite_limit", "eval_batch_size", "steps_per_call", "save_every_steps",
     "eval_every_steps", "log_every_steps", "keep", "tensorboard",
+    "max_runtime",
 }  # fmt: skip
 # Of network, data, pictures and the machine; they are tested where those are.
 NOT_OF_THE_ENGINE = {

@@ -1,0 +1,115 @@
+"""Stops that come from outside: signals, and the end of the time that a run was given.
+
+    SIGTERM, SIGHUP          commit at the step that is reached, exit code 143
+    SIGINT (Ctrl-C)          the same, 130; a second one ends the process at once
+    SIGUSR1, --max_runtime   the same, 75: the same command goes on
+
+A thread of its own reads the signals, so they are noticed while the main thread is deep in
+TensorFlow, or still loading it.
+"""
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+from resnet_tf import errors
+from resnet_tf.errors import UserError
+
+_CODES = {
+    signal.SIGTERM: errors.TERMINATED,
+    signal.SIGHUP: errors.TERMINATED,
+    signal.SIGINT: errors.INTERRUPTED,
+    signal.SIGUSR1: errors.RESUMABLE,
+}
+
+
+class Asked(Exception):
+    """A run was asked to stop."""
+
+
+class Stop:
+    """Whether a run was asked to stop, and by what.
+
+    Args:
+      max_runtime: seconds after which it asks by itself; 0, the default: never.
+      elapsed: seconds of them that are over.
+    """
+
+    def __init__(self, max_runtime: float = 0.0, elapsed: float = 0.0):
+        self._cause: tuple[str, int] | None = None
+        self._ends = time.monotonic() + max_runtime - elapsed if max_runtime else None
+        self._ended = threading.Event()
+        self._lock = threading.Lock()
+        self._told: list[Callable[[], None]] = []
+
+    def check(self) -> None:
+        """Raises `Asked` where it was asked."""
+        if self._cause:
+            raise Asked
+
+    def tell(self, function: Callable[[], None]) -> None:
+        """Calls `function`, in any thread, as soon as it is asked, or was."""
+        with self._lock:
+            self._told.append(function)
+            if self._cause:
+                function()
+
+    def ask(self, name: str, code: int) -> None:
+        """Asks the run to stop because of `name`, with exit code `code`; the first one counts."""
+        with self._lock:
+            if self._cause:
+                return
+            self._cause = name, code
+            for function in self._told:
+                function()
+        print(f"{name}: stopping", file=sys.stderr, flush=True)
+
+    def error(self, what: str, where: object) -> UserError:
+        """The error that ends the command: by what, and `what` was reached, `where`."""
+        name, code = self._cause
+        return UserError(code, f"stopped by {name} {what}", where, "the same command goes on")
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator["Stop"]:
+        """Takes the signals while the block runs, in the main thread."""
+        read, write = os.pipe()
+        os.set_blocking(write, False)
+        before = {number: signal.signal(number, _leave_to_the_thread) for number in _CODES}
+        previous = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+        threads = [
+            threading.Thread(target=self._listen, args=(read,), daemon=True),
+            threading.Thread(target=self._watch_the_time, daemon=True),
+        ]
+        for thread in threads:
+            thread.start()
+        try:
+            yield self
+        finally:
+            signal.set_wakeup_fd(previous)
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            self._ended.set()
+            os.close(write)  # ends the listener
+            for thread in threads:
+                thread.join()
+            os.close(read)
+
+    def _listen(self, read: int) -> None:
+        while numbers := os.read(read, 64):
+            for number in filter(_CODES.get, numbers):
+                if number == signal.SIGINT and self._cause == ("SIGINT", errors.INTERRUPTED):
+                    print("SIGINT again: nothing more is saved", file=sys.stderr, flush=True)
+                    os._exit(errors.INTERRUPTED)
+                self.ask(signal.Signals(number).name, _CODES[number])
+
+    def _watch_the_time(self) -> None:
+        if self._ends is not None and not self._ended.wait(max(0.0, self._ends - time.monotonic())):
+            self.ask("--max_runtime", errors.RESUMABLE)
+
+
+def _leave_to_the_thread(number, frame) -> None:
+    """Does nothing, but that Python passes the signal on and does not end the process."""
