@@ -107,7 +107,9 @@ def test_killed_after_a_commit_and_run_again_ends_in_the_same_bits(finished, scr
     assert not list((tmp_path / "run/checkpoints").glob("*.tmp-*"))
 
 
-def test_interrupted_it_says_so_in_one_line(tmp_path):
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_a_signal_commits_the_step_that_is_reached(name, code, tmp_path):
+    """# fault B1, B4"""
     command = [sys.executable, str(ROOT / "train.py"), f"--model_dir={tmp_path}/run", *MICRO[1:]]
     process = subprocess.Popen(
         [*command, "--steps=100000"], cwd=ROOT, text=True,
@@ -118,10 +120,21 @@ def test_interrupted_it_says_so_in_one_line(tmp_path):
     for line in process.stdout:
         if json.loads(line)["event"] == "save":
             break
-    process.send_signal(signal.SIGINT)
+    process.send_signal(getattr(signal, name))
     _, stderr = process.communicate(timeout=300)
-    assert process.returncode == 130 and "Traceback" not in stderr
-    assert stderr.splitlines()[-1].startswith("ERROR 130: interrupted | Ctrl-C | ")
+    assert process.returncode == code and "Traceback" not in stderr
+    newest = max((tmp_path / "run/checkpoints").iterdir())
+    assert stderr.splitlines()[-1] == (
+        f"ERROR {code}: stopped by {name} at step {int(newest.name[5:])}, which is committed"
+        f" | {newest} | the same command goes on"
+    )
+    assert not (tmp_path / "run/lock").exists()
+
+
+def test_time_that_is_up_before_the_first_step(script, tmp_path):
+    process = script("train.py", f"--model_dir={tmp_path}/run", "--max_runtime=0.01")
+    assert process.returncode == 75 and not (tmp_path / "run").exists()
+    assert "ERROR 75: stopped by --max_runtime before it had begun" in process.stderr
 
 
 def test_a_damaged_commit_is_set_aside_and_the_one_before_is_used(finished, script, tmp_path):
