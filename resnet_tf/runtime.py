@@ -17,6 +17,7 @@ yet made its devices: threads, logical devices, determinism.
 
 import contextlib
 import ctypes
+import logging
 import os
 import sys
 import tempfile
@@ -135,6 +136,7 @@ def configure(
 
         tf.config.list_physical_devices()
     tf.get_logger().setLevel("WARNING")
+    logging.getLogger("absl").setLevel("WARNING")  # which parts of TensorFlow use
     if logical_cpus > 1 and not intra_op_threads:
         intra_op_threads = max(1, available_cores() // logical_cpus)
     tf.config.threading.set_intra_op_parallelism_threads(intra_op_threads)

@@ -1,5 +1,6 @@
 """A network as one ONNX file, from pixels to probabilities, by tf2onnx."""
 
+import logging
 import os
 import pathlib
 from collections.abc import Callable
@@ -44,6 +45,7 @@ def write(loaded: LoadedModel, path: str | os.PathLike) -> None:
     """
     import tf2onnx
 
+    logging.getLogger("tf2onnx").setLevel("WARNING")
     how = loaded.pictures
     folded = Folded(loaded.model, how.height, how.width)
     shape = [None, how.height, how.width, how.channels]

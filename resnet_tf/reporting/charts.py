@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from resnet_tf.reporting.document import escaped
 
 _WIDTH, _HEIGHT = 640, 300
-_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 12, 14, 40
+_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 26, 14, 40
 _MOST_POINTS = 400
 _COLOURS = 6
 

@@ -39,7 +39,7 @@ p { margin:4px 0 } svg { width:100%; max-width:640px; height:auto; font-family:i
 table { border-collapse:collapse; width:100%; font-size:13px; font-variant-numeric:tabular-nums }
 th,td { text-align:left; padding:3px 10px 3px 0; border-bottom:1px solid var(--grid);
   overflow-wrap:anywhere; vertical-align:top }
-td.n,th.n { text-align:right } tr.told td { font-weight:600 }
+th { overflow-wrap:normal } td.n,th.n { text-align:right } tr.told td { font-weight:600 }
 @media print { :root { --ink:#000; --paper:#fff; --soft:#fff; --grid:#bbb }
   body { max-width:none } section { break-inside:avoid-page } .facts div { border:1px solid #bbb } }
 """

@@ -58,7 +58,7 @@ def write(
     rows = zip(manifest.classes, scores.precision, scores.recall, scores.f1, scores.support)
     bins = zip(calibration.confidence, calibration.accuracy, calibration.records)
     made = Page(
-        title=f"{config.recipe}: {config.model_dir}",
+        title=f"{config.model} on {manifest.name}: {config.model_dir}",
         facts=_facts(found, curves),
         runs=[curves],
         names=manifest.classes,
@@ -109,7 +109,7 @@ def _facts(found: Summary, curves: Curves) -> list[tuple[str, str]]:
     if done:
         facts += [
             ("steps", f"{done['step']:,}"),
-            ("epochs", f"{done['epoch']:g}"),
+            ("epochs", f"{done['epoch']:.4g}"),
             ("pictures a second", f"{done['images_per_second']:,.0f}"),
         ]
     waits = [e["input_wait_share"] for e in curves.events if e.get("event") == "train"]

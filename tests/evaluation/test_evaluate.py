@@ -77,6 +77,15 @@ def test_every_record_counts_once_for_any_batch_and_devices(evaluators, records,
         assert found.logits is None
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("batch_size", range(1, 17))
+def test_counts_for_each_number_of_records_up_to_130(evaluators, batch_size):
+    for records in range(1, 131):
+        reader = Reader(records)
+        for evaluate in evaluators:
+            assert evaluate(reader, batch_size).counts() == expected(reader), records
+
+
 def test_fewer_classes_than_five(evaluators):
     reader = Reader(20, classes=3)
     found = evaluators[0](reader, 6)
