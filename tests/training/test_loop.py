@@ -6,7 +6,7 @@ import pytest
 
 from resnet_tf.config import Config
 from resnet_tf.errors import UserError
-from resnet_tf.training import loop
+from resnet_tf.training import loop, start
 
 
 @pytest.mark.parametrize(
@@ -37,24 +37,28 @@ def test_something_is_due_at_its_multiples_and_at_the_end():
     assert [loop._due(step, 0, 25) for step in (10, 25)] == [False, True]
 
 
-@pytest.mark.parametrize("exists, code", [(True, 77), (False, 73)])
-def test_a_directory_that_may_not_be_written_is_told_from_one_that_cannot_be_made(
-    tmp_path, monkeypatch, exists, code
-):
-    def refuse(*_):
-        raise PermissionError(13, "Permission denied")
+def _refuse(*_):
+    raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(loop, "Journal" if exists else "make_directory", refuse)
-    run = types.SimpleNamespace(config=Config(steps=1, model_dir=str(tmp_path / "run")))
-    with pytest.raises(UserError, match=f"ERROR {code}: cannot write .* Permission denied"):
+
+def test_a_directory_that_cannot_be_made(tmp_path, monkeypatch):
+    monkeypatch.setattr(start, "make_directory", _refuse)
+    config = Config(steps=1, model_dir=str(tmp_path / "run"))
+    with pytest.raises(UserError, match="ERROR 73: cannot write .* Permission denied"):
+        start.take_directory(config, [])
+
+
+@pytest.mark.parametrize("module, name", [(start, "Lock"), (loop, "Journal")])
+def test_a_directory_that_may_not_be_written(tmp_path, monkeypatch, module, name):
+    monkeypatch.setattr(module, name, _refuse)
+    run = types.SimpleNamespace(config=Config(steps=1, model_dir=str(tmp_path)))
+    with pytest.raises(UserError, match="ERROR 77: cannot write .* Permission denied"):
+        start.take_directory(run.config, []).release()
         loop._open_journal(run, None)
 
 
 def test_an_old_commit_that_stays_costs_a_line_not_the_run(monkeypatch, capsys):
-    def refuse(*_):
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(loop.commit, "sweep", refuse)
+    monkeypatch.setattr(loop.commit, "sweep", _refuse)
     saved, written = types.SimpleNamespace(path="step_000000001"), []
     run = types.SimpleNamespace(save=lambda step: saved, commits="", config=Config(steps=1))
     journal = types.SimpleNamespace(write=lambda event, **fields: written.append(event))
