@@ -1,5 +1,6 @@
 """Exports: each form, run again by what others would use, and proved before it gets its name."""
 
+import dataclasses
 import io
 import pathlib
 import sys
@@ -22,7 +23,7 @@ PICTURES = Preprocessing(32, 32, 3, mean=(120.0, 121.0, 122.0), std=(60.0, 61.0,
 NAMES = ["cat", "dog", "bird"]
 
 
-def network(folder, model="cifar_resnet", **options):
+def network(folder, model="cifar_resnet", pictures=PICTURES, **options):
     """A commit of a network whose batch norms do something, loaded."""
     rng = np.random.default_rng(0)
 
@@ -30,8 +31,9 @@ def network(folder, model="cifar_resnet", **options):
         if "norm" in name:
             variable.assign(rng.uniform(0.5, 1.5, variable.shape))
 
-    options = options or {"depth": 8, "width_multiplier": 0.5}
-    return load(small_commits.commit(folder, NAMES, PICTURES, model, change, **options))
+    if model == "cifar_resnet":
+        options = options or {"depth": 8, "width_multiplier": 0.5}
+    return load(small_commits.commit(folder, NAMES, pictures, model, change, **options))
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +93,37 @@ def test_tflite(loaded, pixels, tmp_path, kind, within):
     (taken,) = interpreter.get_input_details()
     assert taken["dtype"] == (np.uint8 if kind == "int8" else np.float32)
     assert left(tmp_path) == ["a.tflite"]
+
+
+FORMS = (
+    ("saved_model", "float32"), ("onnx", "float32"), ("tflite", "float32"), ("tflite", "float16"),
+    ("tflite", "int8"),
+)  # fmt: skip
+POOLING = [
+    (model, *form)
+    for model in ("resnet18", "resnet18_v2", "resnet18_d", "se_resnet50", "ex6_net")
+    for form in FORMS
+]
+IN_CI = [("resnet18", "onnx", "float32"), ("resnet18_v2", "tflite", "int8")]
+
+
+@pytest.mark.parametrize(
+    ("model", "form", "kind"),
+    [pytest.param(*row, marks=[] if row in IN_CI else pytest.mark.slow) for row in POOLING],
+)
+def test_a_network_that_pools(pixels, tmp_path, model, form, kind):
+    """Its padding is one that the converters, and 8 bits, can hold."""
+    if form == "onnx":
+        pytest.importorskip("tf2onnx")
+        pytest.importorskip("onnxruntime")
+    large = tf.image.resize(pixels, (139, 139)) if model == "ex6_net" else pixels
+    pixels = tf.cast(large, tf.uint8).numpy()
+    pictures = dataclasses.replace(PICTURES, height=pixels.shape[1], width=pixels.shape[2])
+    made = exporting.export(
+        network(tmp_path / "run", model, pictures), tmp_path / "export", form, pixels, kind
+    )
+    within = {"float32": 1e-5, "float16": 0.02, "int8": 0.3}[kind]
+    assert made.largest_difference <= within and made.agreement >= 0.7
 
 
 def test_onnx_agrees_and_takes_any_number_of_pictures(loaded, pixels, tmp_path):

@@ -1,9 +1,12 @@
 """What every training contender does and reports, the same for all. Needs nothing but Python."""
 
+import contextlib
+import fcntl
 import json
 import resource
+import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 AGREEING, WITHIN = 3, 0.02
 
@@ -50,6 +53,38 @@ def measure(advance: Callable[[int], tuple[float, float]], case, steps_a_call: i
         "images_per_second": case.batch / step,
         "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
+
+
+def windows(advance: Callable[[int], float], batch: int, multiple: int, number: int) -> dict:
+    """Pictures a second in so many windows of about two seconds, after one that is not counted.
+
+    Args:
+      advance: makes so many steps, waits until they are done, and returns the seconds they took.
+      batch: pictures a step.
+      multiple: of which the number of steps must be one.
+      number: of windows.
+    """
+    second = multiple / advance(multiple)  # steps
+    steps = max(1, round(2 * second / multiple)) * multiple
+    advance(steps)
+    speeds = [batch * steps / advance(steps) for _ in range(number)]
+    return {
+        "images_per_second": statistics.median(speeds),
+        "least": min(speeds),
+        "most": max(speeds),
+        "steps_a_window": steps,
+    }
+
+
+@contextlib.contextmanager
+def alone(lock: str | None) -> Iterator[None]:
+    """While no other process is between the same lock's begin and end; None: at once."""
+    if not lock:
+        yield
+        return
+    with open(lock, "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def report(**figures) -> None:

@@ -101,6 +101,8 @@ class BatchNorm(tf.Module):
         """`[N, H, W, channels]` to the same shape and dtype: float32, bfloat16 or float16."""
         if not training or self.frozen:
             stored = value_of(self.moving_mean), value_of(self.moving_variance)
+            if training and _on_gpus():
+                return self._normalize(x, *stored)
             return self._fused(x, *stored, training=False)[0]
         if self.synchronized:
             y, mean, variance = self._normalize_over_replicas(x)
@@ -137,13 +139,16 @@ class BatchNorm(tf.Module):
         variance = replicas.all_reduce(
             tf.distribute.ReduceOp.MEAN, local_variance + tf.square(local_mean - mean)
         )
-        y = tf.nn.batch_normalization(
-            tf.cast(x, tf.float32), mean, variance, value_of(self.offset), self._scale(),
-            self.epsilon,
-        )  # fmt: skip
         count = tf.size(x) // tf.size(mean) * replicas.num_replicas_in_sync
         unbiased = variance * tf.cast(count / tf.maximum(count - 1, 1), tf.float32)
-        return tf.cast(y, x.dtype), mean, unbiased
+        return self._normalize(x, mean, variance), mean, unbiased
+
+    def _normalize(self, x, mean, variance):
+        offset, scale = value_of(self.offset), self._scale()
+        y = tf.cast(x, tf.float32)
+        return tf.cast(
+            tf.nn.batch_normalization(y, mean, variance, offset, scale, self.epsilon), x.dtype
+        )
 
     def _move(self, *targets: tuple[tf.Variable, tf.Tensor]) -> None:
         rate = 1 - self.momentum
@@ -153,3 +158,8 @@ class BatchNorm(tf.Module):
                 tape.updates.append((variable, tf.stop_gradient(target), rate))
             else:
                 variable.assign_add(rate * (target - variable))
+
+
+def _on_gpus() -> bool:
+    """Whether there are GPUs: for these the op without training has no deterministic gradient."""
+    return bool(tf.config.list_physical_devices("GPU"))

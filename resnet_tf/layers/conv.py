@@ -6,8 +6,8 @@ from resnet_tf.layers.initializers import Initializer, zeros
 from resnet_tf.layers.padding import Padding, conv_padding
 from resnet_tf.layers.values import value_of
 
-# Channels that its kernels take at a time.
-_ONEDNN_BLOCK = 8
+# Channels that its kernels take at a time, at most: 8 with AVX2, 16 with AVX-512.
+_ONEDNN_BLOCK = 16
 
 
 class Conv2D(tf.Module):
@@ -66,7 +66,8 @@ class Conv2D(tf.Module):
         self.stride, self.dilation = stride, dilation
         window = tuple(dilation * (size - 1) + 1 for size in sizes)
         self._padding = conv_padding(padding, window, stride)
-        # Of a 1x1 that strides over fewer channels, oneDNN's gradient for AVX2 is wrong.
+        # Of a 1x1 that strides over fewer channels, oneDNN's gradient is wrong, or writes beyond
+        # its memory.
         self._skips_first = sizes == (1, 1) and stride > 1 and channels_in < _ONEDNN_BLOCK
         self.kernel = tf.Variable(
             init((*sizes, channels_in // groups, channels_out)), name="kernel"

@@ -160,7 +160,7 @@ class ResNet(Classifier):
 
     def features(self, images, training):
         x = tf.nn.relu(self.stem_norm(self.run_stem(images, training), training))
-        features = run_stages(self, max_pool(x, 3, 2, padding=1), training)
+        features = run_stages(self, max_pool(x, 3, 2, padding=1, rectified=True), training)
         return {**features, "final": features["stage4"]}
 
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 
 import tensorflow as tf
 
+from resnet_tf.training import clock
 from resnet_tf.training.averaging import Average
 from resnet_tf.training.clipping import Clip
 from resnet_tf.training.gradient import Batch, Gradient, Sums
@@ -83,6 +84,7 @@ def make_train_step(
       pixels) and `input_wait` (float64, seconds that the first replica waited for its batch).
     """
     replica_step = _make_replica_step(state, gradient, accumulate, clip, xla)
+    now = clock.choose()
 
     @tf.function
     def train(iterator, count):
@@ -92,7 +94,7 @@ def make_train_step(
         }
         done, going = 0, True
         while going and done < count:
-            (images, labels, marks), wait = _timed_next(strategy, iterator)
+            (images, labels, marks), wait = _timed_next(strategy, iterator, now)
             rate = schedule(state.step)
             if state.rate_factor is not None:
                 rate *= state.rate_factor
@@ -214,18 +216,18 @@ def _added(*totals):
     return tf.nest.map_structure(lambda *tensors: tf.add_n(tensors), *totals)
 
 
-def _timed_next(strategy, iterator):
+def _timed_next(strategy, iterator, now):
     """The next batch, and the seconds that the first replica waited for it (float64 scalar).
 
     Where several logical CPUs share their threads, the clock may stop as late as a step
     later, and the figure is then no measure of the input.
     """
-    before = tf.timestamp()
+    before = now()
     with tf.control_dependencies([before]):
         batch = next(iterator)
     arrived = [strategy.experimental_local_results(part)[0] for part in batch]
     with tf.control_dependencies(arrived):
-        return batch, tf.timestamp() - before
+        return batch, now() - before
 
 
 def _fingerprints(marks: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, tf.Tensor]:

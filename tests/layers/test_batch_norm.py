@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import references
 
-from resnet_tf.layers import BatchNorm, StatisticsTape, named_variables, zeros
+from resnet_tf.layers import BatchNorm, StatisticsTape, batch_norm, named_variables, zeros
 
 SHAPE = (4, 3, 5, 2)
 SCALE, OFFSET = np.float32([1.5, -0.5]), np.float32([0.25, 2.0])
@@ -257,9 +257,11 @@ def test_a_frozen_one_trains_with_what_is_stored_and_moves_nothing(synchronized,
     np.testing.assert_array_equal(layer.moving_variance.numpy(), np.float32([2.0, 0.3]))
 
 
-def test_the_gradient_of_a_frozen_one_is_that_of_a_linear_function():
+@pytest.mark.parametrize("on_gpus", [False, True])
+def test_the_gradient_of_a_frozen_one_is_that_of_a_linear_function(on_gpus, monkeypatch):
     import tensorflow as tf
 
+    monkeypatch.setattr(batch_norm, "_on_gpus", lambda: on_gpus)
     layer, x = make(epsilon=1e-3), references.ramp(SHAPE, low=-3, high=5)
     layer.frozen = True
     weights = references.ramp(SHAPE, seed=6)

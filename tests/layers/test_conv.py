@@ -170,6 +170,20 @@ def test_gradients_of_a_1x1_that_strides_over_few_channels(channels, padding):
     np.testing.assert_allclose(of_images.numpy(), inside, atol=1e-5)
 
 
+@pytest.mark.parametrize("channels", [1, 8, 12, 15, 16])
+def test_the_same_where_onednn_writes_beyond_its_memory(channels):
+    """So it does on CPUs with AVX-512, for large pictures."""
+    import tensorflow as tf
+
+    layer, x = make(channels, 8, 1, stride=2), references.ramp((16, 56, 56, channels), seed=3)
+    weights = references.ramp(layer(x).shape, seed=4)
+    with tf.GradientTape() as tape:
+        total = tf.reduce_sum(layer(x) * weights)
+    expected = np.einsum("nhwi,nhwo->io", x[:, ::2, ::2].astype(np.float64), weights)
+    found = tape.gradient(total, layer.kernel).numpy()[0, 0]
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-2)
+
+
 @pytest.mark.parametrize("kind, digits", [("bfloat16", 2**-7), ("float16", 2**-10)])
 @pytest.mark.parametrize("size, stride, padding", [
     (3, 1, "same"), (3, 2, 1), (3, 2, "symmetric"), (1, 2, "same"), (1, 2, 0),

@@ -46,6 +46,42 @@ def test_max_pool_leaves_the_padding_out(padding, length):
     np.testing.assert_array_equal(max_pool(x, 3, 2, padding).numpy(), np.float32(expected))
 
 
+@pytest.mark.parametrize("size, padding", [(2, 1), (3, 1), (4, 2), (5, 2)])
+@pytest.mark.parametrize("rectified", [False, True])
+def test_max_pool_with_paddings_up_to_half_of_the_window(size, padding, rectified):
+    x = references.ramp((2, 7, 8, 3)) - 5
+    x = np.maximum(x, 0) if rectified else x
+    found = max_pool(x, size, 2, padding, rectified).numpy()
+    np.testing.assert_array_equal(found, np.float32(references.max_pool(x, size, 2, padding)))
+
+
+@pytest.mark.parametrize("rectified", [False, True])
+def test_max_pool_refuses_more_padding(rectified):
+    with pytest.raises(ValueError, match="padding must be at most half of size 3, got 2"):
+        max_pool(np.zeros((1, 4, 4, 1), np.float32), 3, 2, 2, rectified)
+
+
+@pytest.mark.parametrize("rectified", [False, True])
+@pytest.mark.parametrize("kind", ["float32", "bfloat16", "float16"])
+def test_max_pool_compiled_by_xla(rectified, kind):
+    """Of the op with padding of its own XLA knows nothing."""
+    import tensorflow as tf
+
+    x = tf.cast(references.ramp((2, 7, 8, 3)), kind)
+    x = tf.nn.relu(x) if rectified else x - 5
+
+    def pooled(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = max_pool(x, 3, 2, padding=1, rectified=rectified)
+        return y, tape.gradient(y, x)
+
+    y, gradient = tf.function(pooled, jit_compile=True)(x)
+    expected = references.max_pool(tf.cast(x, tf.float64).numpy(), 3, 2, 1)
+    np.testing.assert_array_equal(tf.cast(y, tf.float64).numpy(), expected)
+    assert tf.reduce_sum(tf.cast(gradient, tf.float32)).numpy() == y.numpy().size
+
+
 @pytest.mark.parametrize("padding", ["valid", "same"])
 @pytest.mark.parametrize("size, stride", [(3, 1), (2, 2)])
 @pytest.mark.parametrize("length", [5, 6])

@@ -222,11 +222,13 @@ def test_a_run_goes_on_with_another_number_of_devices_and_says_what_that_means(
     assert lines[0]["step"] == 4 and lines[-1]["examples_seen"] == 96
 
 
-def test_how_the_work_is_cut_up_does_not_change_the_bits(finished, script, tmp_path):
+def test_how_the_work_is_cut_up_and_that_ops_are_deterministic_does_not_change_the_bits(finished, script, tmp_path):
     (tmp_path / "flags").write_text("--steps_per_call=1\n--keep=1\n--eval_batch_size=50\n")
     flags = [*MICRO, "--examples=96", "--save_every_steps=3", f"--flagfile={tmp_path}/flags"]
     flags.remove("--steps=12")
-    process = script("train.py", f"--model_dir={tmp_path}/run", *flags)
+    # On GPUs ops must be deterministic, and some then refuse to run: also on a CPU.
+    as_on_gpus = {"TF_DETERMINISTIC_OPS": "1"}
+    process = script("train.py", f"--model_dir={tmp_path}/run", *flags, **as_on_gpus)
     assert process.returncode == 0, process.stderr
     done, original = events(process)[-1], finished[1][-1]
     assert (done["step"], done["digest"]) == (12, original["digest"])

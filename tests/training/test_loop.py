@@ -44,7 +44,7 @@ def _refuse(*_):
 def test_a_directory_that_cannot_be_made(tmp_path, monkeypatch):
     monkeypatch.setattr(start, "make_directory", _refuse)
     config = Config(steps=1, model_dir=str(tmp_path / "run"))
-    with pytest.raises(UserError, match="ERROR 73: cannot write .* Permission denied"):
+    with pytest.raises(UserError, match=r"ERROR 73: cannot write .* Permission denied"):
         start.take_directory(config, [])
 
 
@@ -52,7 +52,7 @@ def test_a_directory_that_cannot_be_made(tmp_path, monkeypatch):
 def test_a_directory_that_may_not_be_written(tmp_path, monkeypatch, module, name):
     monkeypatch.setattr(module, name, _refuse)
     run = types.SimpleNamespace(config=Config(steps=1, model_dir=str(tmp_path)))
-    with pytest.raises(UserError, match="ERROR 77: cannot write .* Permission denied"):
+    with pytest.raises(UserError, match=r"ERROR 77: cannot write .* Permission denied"):
         start.take_directory(run.config, []).release()
         loop._open_journal(run, None)
 

@@ -19,8 +19,10 @@ from small_steps import (
     start,
 )
 
+from resnet_tf import models
 from resnet_tf.layers import BatchNorm
 from resnet_tf.training import clipping
+from resnet_tf.training.gradient import Batch, Gradient
 from resnet_tf.training.optimizers import SGD, Adam
 from resnet_tf.training.precision import DynamicScale
 
@@ -55,6 +57,31 @@ def test_compiled_or_not_it_is_the_same_update(two_replicas, name, replicas):
     np.testing.assert_allclose(health["loss"], others["loss"], rtol=1e-5)
     np.testing.assert_allclose(health["gradient_norm"], others["gradient_norm"], rtol=1e-4)
     np.testing.assert_array_equal(health["correct"], others["correct"])
+
+
+SLOW = ("resnet18", "resnet18_d", "resnet50_v1", "se_resnet50", "resnext50_32x4d", "cifar_resnet18",
+        "cifar_resnet50", "cifar_resnet32_a", "cifar_resnet32_e_v2", "plain_resnet100")  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [
+    "cifar_resnet20", "resnet18_v2", "ex6_net",
+    *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW),
+])  # fmt: skip
+def test_xla_knows_every_op_of_a_network(name):
+    size = 139 if name == "ex6_net" else 64
+    model = models.create(name, num_classes=CLASSES)
+    gradient = Gradient(model, model.trainable_variables, preprocess=lambda x: x, batch_size=4)
+    values = [tf.convert_to_tensor(variable) for variable in gradient.variables]
+    images = tf.random.stateless_normal([4, size, size, 3], [0, 1])
+    batch = (images, tf.constant([0, 1, 2, 3], tf.int64), 0, tf.constant(0, tf.int64), 1.0)
+
+    def loss(*batch):
+        sums = gradient(values, Batch(*batch))
+        return [sums.loss, tf.linalg.global_norm(sums.gradients)]
+
+    found, norm = tf.function(loss, jit_compile=True)(*batch)
+    np.testing.assert_allclose(found, loss(*batch)[0], rtol=1e-3)
+    assert np.isfinite(norm)  # how near it is depends on how steep a random network is
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])
