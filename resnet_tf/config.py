@@ -267,7 +267,28 @@ class Config:
     tensorboard: bool = _option(
         True, "write event files where the package tensorboard is installed", harmless=True
     )
+    step_timeout: float = _option(
+        0.0, "seconds without progress after which the run ends with code 70; 0: by its own speed",
+        at_least=0, harmless=True,
+    )  # fmt: skip
     keep: int = _option(3, "number of newest commits to keep", at_least=1, harmless=True)
+    keep_best: str = _option(
+        "", "keep the commit of the best evaluation too, by top1, top5 or loss",
+        one_of=("", "top1", "top5", "loss"), harmless=True,
+    )  # fmt: skip
+    keep_every_hours: float = _option(
+        0.0, "keep a commit of every so many hours too; 0: none", at_least=0, harmless=True
+    )
+    strict_resume: bool = _option(
+        False, "stop where the newest commit is damaged; by default the one before is resumed",
+        harmless=True,
+    )  # fmt: skip
+    require_exact: bool = _option(
+        False, "stop where a resumed run would not end in the same bits", harmless=True
+    )
+    allow_change: tuple = _option(
+        (), "flags, or data, that may differ from the run that is resumed", harmless=True
+    )
 
     def __post_init__(self):
         if not self.model_dir:

@@ -11,6 +11,7 @@ from resnet_tf.config import Config
 from resnet_tf.layers import Conv2D, Dense, he_normal
 from resnet_tf.models.classifier import NormalizedOptions
 from resnet_tf.training import loop
+from resnet_tf.training.saving import Saver
 
 import tensorflow as tf  # isort: skip
 
@@ -94,16 +95,16 @@ class Interrupted(Exception):
 
 def interrupt_after(step, config, monkeypatch):
     """Trains until `step` is committed, and no further."""
-    save = loop._save
+    save = Saver.save
 
-    def stop(run, at, journal):
-        saved = save(run, at, journal)
+    def stop(self, at):
+        saved = save(self, at)
         if at == step:
             raise Interrupted
         return saved
 
     with monkeypatch.context() as patch, pytest.raises(Interrupted):
-        patch.setattr(loop, "_save", stop)
+        patch.setattr(Saver, "save", stop)
         loop.train(config)
     assert checkpoint.find(config.model_dir).step == step
 

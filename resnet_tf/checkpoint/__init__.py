@@ -4,10 +4,12 @@ from resnet_tf.checkpoint.commit import Commit, commits, find, newest, write
 from resnet_tf.checkpoint.digest import digest_of
 from resnet_tf.checkpoint.lock import Lock
 from resnet_tf.checkpoint.restore import restore, shapes_of
+from resnet_tf.checkpoint.retention import Retention
 
 __all__ = [
     "Commit",
     "Lock",
+    "Retention",
     "commits",
     "digest_of",
     "find",

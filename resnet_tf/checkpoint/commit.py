@@ -20,12 +20,12 @@ import pathlib
 import re
 import shutil
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import tensorflow as tf
 
-from resnet_tf import errors
+from resnet_tf import errors, faults
 from resnet_tf.checkpoint.digest import digest_of
 from resnet_tf.errors import UserError
 from resnet_tf.files import make_directory, sha256_of, sync, write_synced
@@ -80,6 +80,7 @@ def write(
     try:
         make_directory(directory)
         temporary.mkdir()
+        faults.at("save.begin")
         names = sorted(tensors)
         tf.raw_ops.SaveV2(
             prefix=str(temporary / _PREFIX),
@@ -87,15 +88,20 @@ def write(
             shape_and_slices=[""] * len(names),
             tensors=[tensors[name] for name in names],
         )
+        faults.at("save.data")
         files = {}
         for file in sorted(temporary.iterdir()):
             sync(file)
+            faults.at("save.sync")
             files[file.name] = {"bytes": file.stat().st_size, "sha256": sha256_of(file)}
         manifest = {"format_version": FORMAT_VERSION, "step": step, **fields}
         manifest |= {"digest": digest_of(tensors), "files": files}
+        faults.at("save.manifest")
         write_synced(temporary / MANIFEST, _sealed(manifest))
         sync(temporary)
+        faults.at("save.rename")
         os.rename(temporary, path)
+        faults.at("save.renamed")
         sync(directory)
     except (OSError, tf.errors.OpError) as error:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -280,14 +286,26 @@ def find(path: str | os.PathLike) -> Commit:
     )
 
 
-def sweep(directory: pathlib.Path, keep: int) -> None:
+def sweep(
+    directory: pathlib.Path,
+    keep: int,
+    stays: Callable[[pathlib.Path], bool] = lambda path: False,
+) -> None:
     """Removes all but the `keep` newest commits, and what an interrupted run left half done.
 
     To be called by the one writer of a directory, after a commit has verified. Each goes by a
     rename first, so that nothing half deleted looks like a commit.
+
+    Args:
+      directory: of the commits.
+      keep: number of the newest that stay.
+      stays: whether an older one does, by its path.
     """
+    faults.at("sweep.begin")
     for path in commits(directory)[keep:]:
-        retract(path)
+        if not stays(path):
+            retract(path)
+            faults.at("sweep.mid")
     if directory.is_dir():
         for path in directory.iterdir():
             if re.fullmatch(r"step_\d+\.(tmp|trash)-[0-9a-f]{8}", path.name):

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 
 START, STEPS, INPUT = "start-up", "steps", "input wait"
+REPLAYED = "steps made before"  # by a command whose work was lost, or before a run went back
 EVALUATION, SAVING, REPORT = "evaluation", "saving", "report"
 
 
@@ -18,7 +19,7 @@ class Goodput:
 
     def __init__(self, elapsed: float = 0.0):
         self._seconds = collections.Counter()
-        self._part = START
+        self._part, self._known = START, 0
         self._since = time.perf_counter() - elapsed
 
     def enter(self, part: str) -> None:
@@ -36,6 +37,18 @@ class Goodput:
             yield
         finally:
             self.enter(before)
+
+    def replays(self, step: int) -> None:
+        """Steps up to `step` were made before: they are made again, and count apart."""
+        self._known = max(self._known, step)
+
+    def steps_made(self, first: int, waited: float) -> None:
+        """Steps from `first` on were made, in which input was waited for so many seconds."""
+        part = REPLAYED if first < self._known else STEPS
+        if self._part != START:  # which the first call, that traces, ends
+            self._part = part
+        self.enter(part)
+        self.move(waited, part, INPUT)
 
     def move(self, seconds: float, source: str, target: str) -> None:
         """Gives time that was counted as `source` to `target`, as far as there is any."""

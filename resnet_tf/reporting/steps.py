@@ -28,6 +28,9 @@ class StepLog:
     Args:
       directory: of the run; must exist.
       resumed_step: step that the run starts from; rows of later steps are taken out.
+
+    Attributes:
+      dropped: the last step whose row was taken out; 0 where none was.
     """
 
     def __init__(self, directory: pathlib.Path, resumed_step: int):
@@ -35,7 +38,9 @@ class StepLog:
         self._begin(resumed_step)
 
     def _begin(self, step: int) -> None:
-        kept = [line for line in _lines(self._path) if _step(line) <= step]
+        lines = _lines(self._path)
+        kept = [line for line in lines if _step(line) <= step]
+        self.dropped = _step(lines[-1]) if len(kept) < len(lines) else 0
         replace_synced(self._path, _HEADING + "".join(kept))
         self._file = open(self._path, "a", encoding="utf-8")  # noqa: SIM115  closed by close()
 

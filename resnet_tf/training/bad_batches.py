@@ -1,24 +1,21 @@
 """What a run does about a batch with a record that cannot be used."""
 
-from collections.abc import Callable
-
 import tensorflow as tf
 
 from resnet_tf import errors
-from resnet_tf.checkpoint import Commit
 from resnet_tf.errors import UserError
 from resnet_tf.reporting import Console, Journal
 from resnet_tf.training.run import Run
+from resnet_tf.training.saving import Saver
 
 
 def leave_out(
     run: Run,
     error: tf.errors.OpError,
-    saved: Commit | None,
-    save: Callable[[int], Commit],
+    saver: Saver,
     journal: Journal,
     console: Console,
-) -> tuple[int, Commit | None]:
+) -> int:
     """After a call that failed: finds the record, and leaves it out where that is allowed.
 
     The steps before the one that asked for the record are whole, and the step counter says how
@@ -27,12 +24,11 @@ def leave_out(
     Args:
       run: whose call failed.
       error: with which it failed.
-      saved: the last commit, if there is any.
-      save: commits a step.
+      saver: of its commits.
       journal, console: where it is reported.
 
     Returns:
-      The step to go on from, and the last commit.
+      The step to go on from.
 
     Raises:
       UserError: 65 naming the record, once all steps before it are committed.
@@ -42,11 +38,11 @@ def leave_out(
         if run.feed.skip_bad(step) is None:
             raise error  # it was no record
     except UserError as bad:
-        if step > (saved.step if saved else 0):
-            saved = save(step)
-        raise bad.adding(_what_is_left(run, step if saved else 0, bad)) from error
+        if step > (saver.last.step if saver.last else 0):
+            saver.save(step)
+        raise bad.adding(_what_is_left(run, step if saver.last else 0, bad)) from error
     tell(run, known, step, journal, console)
-    return step, saved
+    return step
 
 
 def _what_is_left(run: Run, step: int, bad: UserError) -> str:

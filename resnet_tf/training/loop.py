@@ -7,13 +7,13 @@ health, save, evaluate, signals · final save, final evaluation, report · unloc
 import dataclasses
 import functools
 import pathlib
-import time
+import sys
 from collections.abc import Iterator
 
 import tensorflow as tf
 
-from resnet_tf import checkpoint, errors, reporting, runtime
-from resnet_tf.checkpoint import Commit, Lock, commit
+from resnet_tf import checkpoint, errors, faults, reporting, runtime
+from resnet_tf.checkpoint import Commit, Lock
 from resnet_tf.config import Config
 from resnet_tf.distribution import DeviceRequest, make_strategy
 from resnet_tf.errors import UserError
@@ -22,11 +22,22 @@ from resnet_tf.reporting import Console, Journal, goodput
 from resnet_tf.reporting import journal as journals
 from resnet_tf.reporting.goodput import Goodput
 from resnet_tf.stopping import Asked, Stop
-from resnet_tf.training import bad_batches, board, nonfinite, resume, run_page, samples, start
+from resnet_tf.training import (
+    bad_batches,
+    board,
+    nonfinite,
+    resume,
+    run_page,
+    samples,
+    saving,
+    start,
+)
 from resnet_tf.training import profile as profiles
 from resnet_tf.training.meter import Meter
 from resnet_tf.training.profile import Profiler
 from resnet_tf.training.run import Run
+from resnet_tf.training.saving import Saver
+from resnet_tf.watchdog import Watchdog
 
 
 @dataclasses.dataclass
@@ -39,6 +50,13 @@ class _Observers:
     goodput: Goodput
     profiler: Profiler | None
     stop: Stop
+    watchdog: Watchdog
+    saver: Saver
+
+    def progressed(self, to: str) -> None:
+        """To be called all the time: tells the watchdog, and asks whether to stop."""
+        self.watchdog.beat(to)
+        self.stop.check()
 
 
 def train(config: Config, profiler: Profiler | None = None, stop: Stop | None = None) -> dict:
@@ -80,9 +98,9 @@ def _train_alone(config: Config, profiler: Profiler | None, stop: Stop) -> dict:
             reporting.say(f"already complete at step {resumed.step}: {config.model_dir}")
             journals.emit(finished)
             return finished
-        if reason := resume.inexact(resumed, run.describe):
-            reporting.say(f"not bit-exact from here on: {reason}")
+        resume.tell_or_refuse_inexact(resumed, run.describe, config, reporting.say)
     stop.check()
+    saving.refuse_full(run)
     lock = start.take_directory(config, seen)
     try:
         if resumed:
@@ -98,12 +116,17 @@ def _train(
 ) -> dict:
     step = resumed.step if resumed else 0
     journal = _open_journal(run, resumed)
+    clock.replays(journal.steps.dropped)
     console = Console(run.total_steps, step)
     meter = Meter(run.config.examples_a_step)
-    observers = _Observers(journal, console, meter, clock, profiler, stop)
+    watchdog = Watchdog(run.config.step_timeout, functools.partial(_tell_hung, run.config, journal))
+    saver = Saver(run, resumed, journal, clock)
+    observers = _Observers(journal, console, meter, clock, profiler, stop, watchdog, saver)
+    watchdog.start()
     try:
         return _advance_to_the_end(run, resumed, step, observers)
     finally:
+        watchdog.stop()
         console.close()
         journal.close()
         if profiler:
@@ -112,10 +135,10 @@ def _train(
 
 def _advance_to_the_end(run: Run, resumed: Commit | None, step: int, observers: _Observers) -> dict:
     config, journal, console = run.config, observers.journal, observers.console
-    clock, profiler, stop = observers.goodput, observers.profiler, observers.stop
-    saved, evaluated = resumed, (-1, {}, None)
-    if config.on_nonfinite == "rollback" and not saved:
-        saved = _save(run, 0, journal)  # there must be something to go back to
+    clock, profiler, saver = observers.goodput, observers.profiler, observers.saver
+    evaluated = (-1, {}, None)
+    if config.on_nonfinite == "rollback" and not resumed:
+        saver.save(0)  # there must be something to go back to
     if journal.tensorboard:
         board.begin(run, step, journal.tensorboard)
     bad_batches.tell(run, 0, step, journal, console)  # those found when the data was read
@@ -124,8 +147,8 @@ def _advance_to_the_end(run: Run, resumed: Commit | None, step: int, observers: 
         if resumed and _lacks_evaluation(run, step, journal):
             evaluated = step, *_evaluate(run, step, observers)
         while step < run.total_steps:
-            stop.check()
-            step, saved, anew = _advance(run, iterator, step, saved, observers)
+            observers.progressed(f"step {step}")
+            step, anew = _advance(run, iterator, step, observers)
             if anew:
                 iterator = iter(run.feed.batches(step))
                 continue
@@ -134,9 +157,10 @@ def _advance_to_the_end(run: Run, resumed: Commit | None, step: int, observers: 
                 console.say(profiles.table(profile))
             if _due(step, config.log_every_steps, run.total_steps):
                 _log(run, step, observers)
-            if _due(step, config.save_every_steps, run.total_steps):
-                with clock.during(goodput.SAVING):
-                    saved = _save(run, step, journal)
+            if step < run.total_steps and _due(step, config.save_every_steps, run.total_steps):
+                saver.save_if_possible(step)
+            if step == run.total_steps:
+                saver.save(step)
             if _due(step, config.eval_every_steps, run.total_steps):
                 evaluated = step, *_evaluate(run, step, observers)
             if step in run.feed.resizes:
@@ -144,28 +168,28 @@ def _advance_to_the_end(run: Run, resumed: Commit | None, step: int, observers: 
         if evaluated[0] != step:
             evaluated = step, *_evaluate(run, step, observers)
     except Asked:
-        raise _stop(run, step, saved, observers) from None
+        raise _stop(run, step, observers) from None
     console.close()
     _, counts, predictions = evaluated
-    done = _done(saved, counts, observers.meter)
-    reporting.say(f"done: {saved.path}")
+    done = _done(saver.last, counts, observers.meter)
+    reporting.say(f"done: {saver.last.path}")
     with clock.during(goodput.REPORT):
+        faults.at("report")
         _write_page(run, predictions, iterator, clock, done)
     _tell_goodput(step, journal, clock)
     journal.write(**done)
     return done
 
 
-def _advance(
-    run: Run, iterator: Iterator, step: int, saved: Commit | None, observers: _Observers
-) -> tuple[int, Commit | None, bool]:
+def _advance(run: Run, iterator: Iterator, step: int, observers: _Observers) -> tuple[int, bool]:
     """One call of the traced function.
 
     Returns:
-      The step that is reached, the last commit, and whether the batches from that step on must
-      be asked for anew, since a record was left out or steps were undone.
+      The step that is reached, and whether the batches from that step on must be asked for
+      anew, since a record was left out or steps were undone.
     """
     journal, console, meter = observers.journal, observers.console, observers.meter
+    faults.at("step")
     count = _steps_until_next_event(run, step, observers.profiler)
     if observers.profiler:
         observers.profiler.begin_at(step)
@@ -173,22 +197,23 @@ def _advance(
     try:
         health = {k: v.numpy() for k, v in run.train(iterator, tf.constant(count)).items()}
     except tf.errors.OpError as error:
-        save = functools.partial(_save, run, journal=journal)
-        return *bad_batches.leave_out(run, error, saved, save, journal, console), True
+        return bad_batches.leave_out(run, error, observers.saver, journal, console), True
     sound = health["finite"] | health["overflowed"]
     done = {name: values[sound] for name, values in health.items()}
-    observers.goodput.enter(goodput.STEPS)  # the first call, which traces, ends the start-up
-    observers.goodput.move(meter.end_call(done), goodput.STEPS, goodput.INPUT)
+    # The first call, which traces, ends the start-up.
+    observers.goodput.steps_made(step, meter.end_call(done))
     journal.steps.write(step + 1, done)
     reached = step + int(sound.sum())
     if sound.all():
-        return reached, saved, False
+        return reached, False
     step = nonfinite.recover(run, health, reached, journal, console)
     if step <= reached:  # rolled back
         meter.forget()
+        observers.saver.went_back(step)
+        observers.goodput.replays(reached)
         if observers.profiler:
             observers.profiler.give_up("the run went back to an earlier step")
-    return step, saved, step <= reached
+    return step, step <= reached
 
 
 def _steps_until_next_event(run: Run, step: int, profiler: Profiler | None = None) -> int:
@@ -225,27 +250,19 @@ def _log(run: Run, step: int, observers: _Observers) -> None:
     )
 
 
-def _save(run: Run, step: int, journal: Journal) -> Commit:
-    begin = time.perf_counter()
-    saved = run.save(step)
-    try:
-        commit.sweep(run.commits, run.config.keep)
-    except OSError as error:
-        reporting.say(f"an old commit could not be removed: {error}")
-    seconds = round(time.perf_counter() - begin, 3)
-    journal.write("save", step=step, checkpoint=str(saved.path), seconds=seconds)
-    return saved
-
-
 def _evaluate(run: Run, step: int, observers: _Observers) -> tuple[dict, Predictions]:
     with observers.goodput.during(goodput.EVALUATION):
-        counts, predictions = run.evaluate(progress=lambda done, of: observers.stop.check())
+        faults.at("evaluation")
+        counts, predictions = run.evaluate(
+            progress=lambda done, of: observers.progressed(f"step {step}, {done} of {of} evaluated")
+        )
     result = {"split": run.config.eval_split, **counts}
     observers.journal.write("eval", step=step, **result)
     observers.console.say(
         f"step {step}: {result['split']} {result['correct_top1']}/{result['examples']} right,"
         f" top-1 {result['top1']:.2%}{_beside(result)}"
     )
+    observers.saver.evaluated(step, counts)
     return result, predictions
 
 
@@ -263,15 +280,24 @@ def _lacks_evaluation(run: Run, step: int, journal: Journal) -> bool:
     return due and not journal.count("eval", step)
 
 
-def _stop(run: Run, step: int, saved: Commit | None, observers: _Observers) -> UserError:
+def _stop(run: Run, step: int, observers: _Observers) -> UserError:
     """Commits the step that is reached, and gives the error that ends the command."""
-    if step and not (saved and saved.step == step):
-        with observers.goodput.during(goodput.SAVING):
-            saved = _save(run, step, observers.journal)
+    saver = observers.saver
+    if step and not (saver.last and saver.last.step == step):
+        saver.save(step)
     _tell_goodput(step, observers.journal, observers.goodput)
-    if saved:
-        return observers.stop.error(f"at step {step}, which is committed", saved.path)
+    if saver.last:
+        return observers.stop.error(f"at step {step}, which is committed", saver.last.path)
     return observers.stop.error("before the first step", run.config.model_dir)
+
+
+def _tell_hung(config: Config, journal: Journal, after: str, seconds: float, stacks: str) -> None:
+    """What the watchdog says before it ends the process."""
+    what = f"no progress for {seconds:,.0f} s after {after}; what its threads do is above"
+    remedy = "the same command goes on from the last commit; --step_timeout sets the limit"
+    error = UserError(errors.INTERNAL, what, config.model_dir, remedy)
+    print(f"{stacks}\n{error}", file=sys.stderr, flush=True)
+    journal.write("hung", after=after, seconds=round(seconds, 1), stacks=stacks)
 
 
 def _done(saved: Commit, evaluated: dict, meter: Meter) -> dict:
@@ -319,7 +345,10 @@ def _open_journal(run: Run, resumed: Commit | None) -> Journal:
         raise start.cannot_write(model_dir, error) from error
     step = resumed.step if resumed else 0
     reporting.say(f"{'resumed from' if resumed else 'starting at'} step {step}: {model_dir}")
-    journal.write("start", step=step, total_steps=run.total_steps, config=run.config.to_json())
+    changed = {"changes": run.describe["changes"]} if "changes" in run.describe else {}
+    journal.write(
+        "start", step=step, total_steps=run.total_steps, config=run.config.to_json(), **changed
+    )
     return journal
 
 

@@ -75,9 +75,9 @@ class Run:
         """The present state: NumPy arrays by name."""
         return {name: variable.numpy() for name, variable in self.variables.items()}
 
-    def save(self, step: int) -> Commit:
-        """Commits the present state; an old step or a damaged file is never overwritten."""
-        return checkpoint.write(self.commits, step, self.tensors(), self.fields(step))
+    def save(self, step: int, fields: dict) -> Commit:
+        """Commits the present state, with more manifest `fields`; nothing is overwritten."""
+        return checkpoint.write(self.commits, step, self.tensors(), self.fields(step) | fields)
 
     def fields(self, step: int) -> dict:
         """Manifest fields of a commit."""

@@ -7,7 +7,7 @@ import pathlib
 
 import tensorflow as tf
 
-from resnet_tf import checkpoint, errors, input, reporting
+from resnet_tf import checkpoint, errors, faults, input, reporting
 from resnet_tf.checkpoint import Commit, Lock
 from resnet_tf.config import Config
 from resnet_tf.errors import UserError
@@ -66,6 +66,9 @@ def _pictures_of(config: Config, commit: Commit | None) -> Preprocessing | None:
 def _go_on(run: Run, resumed: Commit) -> None:
     """The state of a commit of the same run, and the records that it had left out."""
     resume.refuse_mismatch(resumed, run.config, run.describe, run.total_steps)
+    if changes := resume.changes_of(resumed, run.config, run.describe, reporting.say):
+        run.describe["changes"] = changes
+    faults.at("restore")
     checkpoint.restore(resumed, run.variables)
     if "origin" in resumed.manifest:
         run.describe["origin"] = resumed.manifest["origin"]

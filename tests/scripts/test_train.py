@@ -222,7 +222,7 @@ def test_a_run_goes_on_with_another_number_of_devices_and_says_what_that_means(
     assert lines[0]["step"] == 4 and lines[-1]["examples_seen"] == 96
 
 
-def test_how_the_work_is_cut_up_and_that_ops_are_deterministic_does_not_change_the_bits(finished, script, tmp_path):
+def test_neither_how_the_work_is_cut_up_nor_ops_of_gpus_change_the_bits(finished, script, tmp_path):
     (tmp_path / "flags").write_text("--steps_per_call=1\n--keep=1\n--eval_batch_size=50\n")
     flags = [*MICRO, "--examples=96", "--save_every_steps=3", f"--flagfile={tmp_path}/flags"]
     flags.remove("--steps=12")

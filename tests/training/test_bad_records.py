@@ -9,8 +9,8 @@ import small_runs
 
 from resnet_tf import checkpoint, input
 from resnet_tf.errors import UserError
-from resnet_tf.input import index
-from resnet_tf.training import loop
+from resnet_tf.input import Manifest, index
+from resnet_tf.training.saving import Saver
 
 import tensorflow as tf  # isort: skip
 
@@ -161,16 +161,16 @@ def test_in_windows_and_after_a_break_the_digest_is_the_same(skipped, tmp_path, 
     digests = {skipped(kind, reader=kind, **told)["digest"] for kind in kinds}
     assert len(digests) == 1
     assert all(left_out(tmp_path / kind) == {6, 7, LATE} for kind in kinds)
-    save = loop._save
+    save = Saver.save
 
-    def stop(run, step, journal):
-        saved = save(run, step, journal)
+    def stop(self, step):
+        saved = save(self, step)
         if step == 4:
             raise KeyboardInterrupt
         return saved
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(loop, "_save", stop)
+        patch.setattr(Saver, "save", stop)
         skipped("broken", reader="windowed", **told)
     assert {skipped("broken", reader="windowed", **told)["digest"]} == digests
 
@@ -200,15 +200,15 @@ def test_a_shard_without_a_sound_record_stops_the_run(tmp_path):
 
 def test_a_shard_that_vanishes_is_66_and_what_was_done_is_committed(sound, tmp_path, monkeypatch):
     data = damaged(tmp_path / "data")
-    save = loop._save
+    save, manifest = Saver.save, Manifest.load(data)
 
-    def vanish(run, step, journal):
-        for path in run.feed._manifest.paths("train"):
+    def vanish(self, step):
+        for path in manifest.paths("train"):
             path.unlink()
-        monkeypatch.setattr(loop, "_save", save)
-        return save(run, step, journal)
+        monkeypatch.setattr(Saver, "save", save)
+        return save(self, step)
 
-    monkeypatch.setattr(loop, "_save", vanish)
+    monkeypatch.setattr(Saver, "save", vanish)
     with pytest.raises(UserError) as caught:
         small_runs.train(data, tmp_path / "run", steps=400, save_every_steps=2)
     assert caught.value.code == 66 and "cannot read a shard: No such file" in str(caught.value)

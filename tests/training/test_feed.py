@@ -10,7 +10,7 @@ import small_runs
 from resnet_tf import input
 from resnet_tf.errors import UserError
 from resnet_tf.training import feed as feeding
-from resnet_tf.training import loop
+from resnet_tf.training.saving import Saver
 
 import tensorflow as tf  # isort: skip
 
@@ -71,16 +71,16 @@ def test_a_run_of_growing_pictures_ends_the_same_after_a_break(
     small_runs.use_tiny(monkeypatch, two_replicas)
     told = {**SIZES, "steps": 7, "steps_per_call": 10, "save_every_steps": 3}
     undisturbed = small_runs.train(data, tmp_path / "undisturbed", **told)
-    save = loop._save
+    save = Saver.save
 
-    def stop(run, step, journal):
-        saved = save(run, step, journal)
+    def stop(self, step):
+        saved = save(self, step)
         if step == 3:  # in the middle of the second size
             raise KeyboardInterrupt
         return saved
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(loop, "_save", stop)
+        patch.setattr(Saver, "save", stop)
         small_runs.train(data, tmp_path / "run", **told)
     assert small_runs.train(data, tmp_path / "run", **told)["digest"] == undisturbed["digest"]
     whole = small_runs.train(data, tmp_path / "whole", steps=7)

@@ -55,12 +55,3 @@ def test_a_directory_that_may_not_be_written(tmp_path, monkeypatch, module, name
     with pytest.raises(UserError, match=r"ERROR 77: cannot write .* Permission denied"):
         start.take_directory(run.config, []).release()
         loop._open_journal(run, None)
-
-
-def test_an_old_commit_that_stays_costs_a_line_not_the_run(monkeypatch, capsys):
-    monkeypatch.setattr(loop.commit, "sweep", _refuse)
-    saved, written = types.SimpleNamespace(path="step_000000001"), []
-    run = types.SimpleNamespace(save=lambda step: saved, commits="", config=Config(steps=1))
-    journal = types.SimpleNamespace(write=lambda event, **fields: written.append(event))
-    assert loop._save(run, 1, journal) is saved and written == ["save"]
-    assert "an old commit could not be removed" in capsys.readouterr().err

@@ -9,6 +9,7 @@ from resnet_tf.errors import UserError
 from resnet_tf.reporting import Journal
 from resnet_tf.stopping import Stop
 from resnet_tf.training import loop, start
+from resnet_tf.training.saving import Saver
 
 import tensorflow as tf  # isort: skip
 
@@ -111,8 +112,8 @@ def test_stopped_at_a_commit_makes_no_second_one(data, tmp_path, monkeypatch):
     """# fault A15"""
     told = config(data, tmp_path / "run", save_every_steps=3)
     made_at = []
-    save = loop._save
-    monkeypatch.setattr(loop, "_save", lambda *a: made_at.append(a[1]) or save(*a))
+    save = Saver.save
+    monkeypatch.setattr(Saver, "save", lambda *a: made_at.append(a[1]) or save(*a))
     stopped(told, ask_at("save", monkeypatch, 3))
     assert made_at == [3]
 

@@ -1,0 +1,87 @@
+"""Which commits stay: the newest, the best, and one every so many hours.
+
+A commit that is to stay for the hours says so, and when, in its manifest (`kept_at`, seconds of
+the epoch), and the evaluations of a run are in its journal: so a restart knows what stays.
+"""
+
+import json
+import pathlib
+import time
+
+from resnet_tf.checkpoint import commit
+
+_BETTER = {"top1": max, "top5": max, "loss": min}
+METRICS = tuple(_BETTER)
+
+
+class Retention:
+    """What is swept from a directory of commits, and what is not.
+
+    Args:
+      directory: of the commits.
+      keep: number of the newest that stay.
+      best: metric, one of `METRICS`, whose best commit stays; "" for none.
+      every_hours: one commit of every so many hours stays; 0 for none.
+      evaluations: `eval` events of the run so far, with `step` and the metric.
+    """
+
+    def __init__(
+        self,
+        directory: pathlib.Path,
+        keep: int,
+        best: str = "",
+        every_hours: float = 0.0,
+        evaluations: tuple[dict, ...] | list[dict] = (),
+    ):
+        self._directory, self._keep = directory, keep
+        self._metric, self._seconds = best, 3600 * every_hours
+        times = {path.name: _kept_at(path) for path in commit.commits(directory)}
+        self._kept = {name: at for name, at in times.items() if at is not None}
+        self._values: dict[int, float] = {}
+        for event in evaluations:
+            self.evaluated(event["step"], event)
+
+    def evaluated(self, step: int, counts: dict) -> bool:
+        """Notes an evaluation; whether it is the best so far, so that its state should stay."""
+        if not self._metric:
+            return False
+        self._values[step] = counts[self._metric]
+        return self.best == step
+
+    def forget_after(self, step: int) -> None:
+        """Forgets the evaluations of later steps, which were undone."""
+        self._values = {made: value for made, value in self._values.items() if made <= step}
+
+    @property
+    def best(self) -> int | None:
+        """The step of the best evaluation, of equal ones the first."""
+        if not self._values:
+            return None
+        value = _BETTER[self._metric](self._values.values())
+        return min(step for step, found in self._values.items() if found == value)
+
+    def fields(self) -> dict:
+        """Manifest fields of a commit that is made now."""
+        now = time.time()
+        due = self._seconds and now >= max(self._kept.values(), default=0) + self._seconds
+        return {"kept_at": now} if due else {}
+
+    def committed(self, made: commit.Commit) -> None:
+        """A commit was made."""
+        if "kept_at" in made.manifest:
+            self._kept[made.path.name] = made.manifest["kept_at"]
+
+    def sweep(self) -> None:
+        """Those that need not stay go."""
+        commit.sweep(self._directory, self._keep, self._stays)
+
+    def _stays(self, path: pathlib.Path) -> bool:
+        return path.name in self._kept or path.name == f"step_{self.best or 0:09d}"
+
+
+def _kept_at(path: pathlib.Path) -> float | None:
+    try:
+        at = json.loads((path / commit.MANIFEST).read_text()).get("kept_at")
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return None
+    return float(at) if isinstance(at, int | float) else None

@@ -1,0 +1,161 @@
+"""What is kept of a run's commits, and what a failing disk costs."""
+
+import json
+import shutil
+import types
+
+import made
+import pytest
+import small_runs
+
+from resnet_tf import checkpoint
+from resnet_tf.checkpoint import commit
+from resnet_tf.errors import UserError
+from resnet_tf.training import saving
+
+RUN = {"steps": 12, "save_every_steps": 2, "keep": 1}
+
+
+@pytest.fixture
+def data(tmp_path):
+    (tmp_path / "data").mkdir()
+    splits = {"train": [small_runs.payloads(10)], "test": [small_runs.payloads(4)]}
+    made.data_set(tmp_path / "data", splits, classes=small_runs.CLASSES, size=8)
+    return tmp_path / "data"
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch, two_replicas):
+    small_runs.use_tiny(monkeypatch, two_replicas)
+
+
+def steps(tmp_path):
+    return [int(path.name[5:]) for path in checkpoint.commits(tmp_path / "run/checkpoints")]
+
+
+def fails(monkeypatch, times):
+    """The first so many commits fail at their manifest."""
+    left, real = [OSError(28, "No space left on device")] * times, commit.write_synced
+
+    def write(path, text):
+        if left and path.name == commit.MANIFEST:
+            raise left.pop()
+        real(path, text)
+
+    monkeypatch.setattr(commit, "write_synced", write)
+
+
+def test_a_failing_disk_costs_saves_and_not_the_run(data, tmp_path, monkeypatch, capsys):
+    """# fault H1, H2"""
+    undisturbed = small_runs.train(data, tmp_path / "other", **RUN)
+    fails(monkeypatch, 3)
+    done = small_runs.train(data, tmp_path / "run", **RUN)
+    assert done["digest"] == undisturbed["digest"]
+    failed = small_runs.journal(tmp_path / "run", "save_failed")
+    assert [event["step"] for event in failed] == [2, 4, 6]
+    message = "ERROR 74: saving step 2 failed: [Errno 28] No space left on device"
+    assert failed[0]["error"].startswith(message)
+    assert "; going on, nothing is committed" in capsys.readouterr().err
+
+
+def test_where_the_last_commit_fails_the_run_says_so(data, tmp_path, monkeypatch):
+    """# fault H1"""
+    told = RUN | {"save_every_steps": 8}
+    small_runs.train(data, tmp_path / "run", **told | {"steps": 8})
+    with monkeypatch.context() as patch, pytest.raises(UserError, match="ERROR 74: saving step 12"):
+        fails(patch, 1)
+        small_runs.train(data, tmp_path / "run", **told)
+    assert steps(tmp_path) == [8]
+    other = small_runs.train(data, tmp_path / "other", **told)
+    assert small_runs.train(data, tmp_path / "run", **told)["digest"] == other["digest"]
+
+
+def test_a_directory_that_is_moved_away_is_not_made_again(data, tmp_path, monkeypatch):
+    """# fault H12"""
+    real, moved = saving.Saver.save, tmp_path / "moved"
+
+    def move(self, step):
+        if step == 4:
+            shutil.move(tmp_path / "run", moved)
+        return real(self, step)
+
+    monkeypatch.setattr(saving.Saver, "save", move)
+    with pytest.raises(UserError, match="ERROR 74: the model directory is gone"):
+        small_runs.train(data, tmp_path / "run", **RUN)
+    assert not (tmp_path / "run").exists() and checkpoint.find(moved).step == 2
+
+
+def space(monkeypatch, free):
+    usage = shutil.disk_usage("/")
+    monkeypatch.setattr(saving.shutil, "disk_usage", lambda path: usage._replace(free=free()))
+
+
+def test_no_room_for_two_commits_is_said_before_anything_is_made(data, tmp_path, monkeypatch):
+    """# fault H3"""
+    space(monkeypatch, lambda: 2**20)
+    message = r"ERROR 74: the disk has 1 MiB free, and two commits need 2\.002 MiB"
+    with pytest.raises(UserError, match=message):
+        small_runs.train(data, tmp_path / "run", **RUN)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_disk_that_fills_up_costs_saves(data, tmp_path, monkeypatch):
+    """# fault H3"""
+    free = iter([2**30, 2**30, 1000, 1000])
+    space(monkeypatch, lambda: next(free, 2**30))
+    small_runs.train(data, tmp_path / "run", **RUN)
+    failed = small_runs.journal(tmp_path / "run", "save_failed")
+    assert [event["step"] for event in failed] == [4, 6]
+    assert "the disk has 1000 bytes free, and a commit needs 1.001 MiB" in failed[0]["error"]
+
+
+def test_an_old_commit_that_stays_costs_a_line_not_the_run(data, tmp_path, monkeypatch, capsys):
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(commit, "sweep", refuse)
+    small_runs.train(data, tmp_path / "run", **RUN)
+    assert "an old commit could not be removed" in capsys.readouterr().err
+    assert steps(tmp_path) == [12, 10, 8, 6, 4, 2]
+
+
+@pytest.mark.parametrize("metric, better", [("top1", max), ("top5", max), ("loss", min)])
+def test_the_best_stays(data, tmp_path, metric, better):
+    told = RUN | {"eval_every_steps": 2, "keep_best": metric}
+    small_runs.train(data, tmp_path / "run", **told)
+    found = {e["step"]: e[metric] for e in small_runs.journal(tmp_path / "run", "eval")}
+    best = min(step for step, value in found.items() if value == better(found.values()))
+    assert set(steps(tmp_path)) == {12, best}
+
+
+def test_the_best_survives_a_restart_and_is_committed_where_no_commit_is_due(data, tmp_path):
+    told = {"keep_best": "loss", "eval_every_steps": 3, "keep": 1, "save_every_steps": 0,
+            "learning_rate": 0.1, "schedule": "constant"}  # fmt: skip
+    small_runs.train(data, tmp_path / "run", steps=7, **told)
+    worse = told | {"learning_rate": 30.0, "allow_change": ("learning_rate",)}
+    small_runs.train(data, tmp_path / "run", steps=20, **worse)
+    found = {e["step"]: e["loss"] for e in small_runs.journal(tmp_path / "run", "eval")}
+    best = min(found, key=found.get)
+    assert best <= 7 and set(steps(tmp_path)) == {20, best}
+
+
+def test_one_commit_of_every_so_many_hours_stays(data, tmp_path, monkeypatch):
+    clock = iter(range(0, 100_000, 1800))  # half an hour from one commit to the next
+    now = types.SimpleNamespace(time=lambda: 10**9 + next(clock))
+    monkeypatch.setattr("resnet_tf.checkpoint.retention.time", now)
+    told = RUN | {"keep_every_hours": 1.5}
+    small_runs.train(data, tmp_path / "run", **told | {"steps": 8})
+    assert steps(tmp_path) == [8, 2]
+    small_runs.train(data, tmp_path / "run", **told | {"steps": 18})
+    assert steps(tmp_path) == [18, 14, 8, 2]
+    manifest = json.loads((tmp_path / "run/checkpoints/step_000000008/manifest.json").read_text())
+    assert manifest["kept_at"] == 10**9 + 3 * 1800
+
+
+def test_after_a_rollback_the_best_is_one_of_the_steps_that_count(tmp_path):
+    retention = checkpoint.Retention(tmp_path, 1, "top1")
+    assert [retention.evaluated(step, {"top1": value}) for step, value in
+            ((2, 0.5), (4, 0.5), (6, 0.9))] == [True, False, True]  # fmt: skip
+    retention.forget_after(5)
+    assert retention.best == 2
+    assert not checkpoint.Retention(tmp_path, 1).evaluated(2, {"top1": 1.0})
