@@ -53,9 +53,19 @@ def refuse_impossible(config: "Config") -> None:
     if sum(bool(length) for length in (config.steps, config.epochs, config.examples)) != 1:
         given = f"{config.steps}, {config.epochs:g} and {config.examples}"
         raise bad_flag("steps", "or epochs or examples must be above 0, just one of them", given)
+    _refuse_allowed(config)
     _refuse_schedule(config)
     _refuse_step(config)
     _refuse_pictures(config)
+
+
+def _refuse_allowed(config: "Config") -> None:
+    """Of --allow_change: what is no flag, changes nothing or cannot be changed."""
+    fixed = {"model", "model_options"}
+    known = {f.name for f in dataclasses.fields(config) if not f.metadata["harmless"]} - fixed
+    if wrong := [name for name in config.allow_change if name not in known | {"data"}]:
+        rule = "must name data or flags that make it another run, and not the network's"
+        raise bad_flag("allow_change", rule, wrong[0])
 
 
 def without_effect(config: "Config", names: Iterable[str]) -> list[str]:
