@@ -58,6 +58,26 @@ def test_no_more_is_moved_than_there_is(now):
     assert clock.seconds() == {"input wait": 1.0, "start-up": 0.0, "steps": 0.0}
 
 
+def test_steps_that_were_made_before_count_apart(now):
+    clock = Goodput()
+    clock.replays(20)
+    for first, seconds, waited in ((10, 4, 1), (15, 3, 1), (20, 2, 0.5), (25, 2, 0)):
+        now.seconds += seconds
+        clock.steps_made(first, waited)
+    assert clock.seconds() == {
+        "start-up": 4.0, "steps": 3.5, "steps made before": 2.0, "input wait": 1.5,
+    }  # fmt: skip
+    clock.replays(30)  # the run went back
+    clock.replays(5)
+    now.seconds += 1
+    clock.steps_made(29, 0)
+    now.seconds += 1
+    clock.steps_made(30, 0)
+    assert clock.seconds() == {
+        "start-up": 4.0, "steps": 4.5, "steps made before": 3.0, "input wait": 1.5,
+    }  # fmt: skip
+
+
 def test_a_line_for_people():
     told = goodput.line({"steps": 3000.0, "start-up": 900.04, "saving": 100.0})
     assert (

@@ -2,9 +2,11 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from resnet_tf.reporting.journal import Journal, emit, read
+from resnet_tf.reporting.steps import COLUMNS
 
 FILE = "journal.jsonl"
 
@@ -126,3 +128,22 @@ def test_emit_writes_one_line(capsys):
     assert out.endswith("\n")
     assert out.count("\n") == 1
     assert json.loads(out) == {"event": "done", "text": "a\nb"}
+
+
+def test_a_disk_that_is_full_costs_one_line_and_no_run(tmp_path, capsys):
+    """# fault H11"""
+    journal = Journal(tmp_path, 0)
+    journal.write("start", step=0)
+    journal._file = open("/dev/full", "a", encoding="utf-8")  # noqa: SIM115
+    journal.steps._file = open("/dev/full", "a", encoding="utf-8")  # noqa: SIM115
+    columns = {name: np.ones(2, np.int64 if name in ("order", "pictures") else np.float32)
+               for name in COLUMNS}  # fmt: skip
+    for step in range(1, 4):
+        journal.write("train", step=step)
+        journal.write_steps(step, columns)
+    journal.close()
+    out, err = capsys.readouterr()
+    assert [json.loads(line)["step"] for line in out.splitlines()] == [0, 1, 2, 3]
+    assert err.splitlines() == [
+        "the journal cannot be written: [Errno 28] No space left on device; the run goes on"
+    ]

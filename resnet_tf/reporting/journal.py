@@ -4,12 +4,18 @@ Beside it lie `steps.csv` with a row a step, see `reporting.steps`, and, if aske
 see `reporting.tensorboard`.
 """
 
+import contextlib
 import json
 import os
 import pathlib
 import sys
+from collections.abc import Iterator, Mapping
 
+import numpy as np
+
+from resnet_tf.errors import plain
 from resnet_tf.files import replace_synced
+from resnet_tf.reporting.console import say
 from resnet_tf.reporting.steps import StepLog
 from resnet_tf.reporting.tensorboard import TensorBoard, installed
 
@@ -20,7 +26,8 @@ class Journal:
     """Appends events to the file of a run and to stdout.
 
     The file holds each step once: lines of steps that a resumed run will do again are taken
-    out when it starts.
+    out when it starts. Where a file cannot be written later on, that is said once: no journal is
+    worth a run.
 
     Args:
       directory: of the run; must exist.
@@ -33,7 +40,7 @@ class Journal:
     """
 
     def __init__(self, directory: pathlib.Path, resumed_step: int, tensorboard: bool = False):
-        self._directory = directory
+        self._directory, self._failed = directory, False
         self._begin(resumed_step)
         self.steps = StepLog(directory, resumed_step)
         written = tensorboard and installed()
@@ -61,18 +68,34 @@ class Journal:
     def write(self, event: str, **fields) -> None:
         """Adds one event; `fields` are plain numbers, strings, lists and dictionaries."""
         line = _line({"event": event, **fields})
-        self._file.write(line)
-        self._file.flush()
+        with self._no_run_is_lost():
+            self._file.write(line)
+            self._file.flush()
         emit({"event": event, **fields})
         if self.tensorboard:
-            self.tensorboard.write(event, fields)
+            with self._no_run_is_lost():
+                self.tensorboard.write(event, fields)
+
+    def write_steps(self, first: int, columns: Mapping[str, np.ndarray]) -> None:
+        """Adds the rows of steps, see `StepLog.write`."""
+        with self._no_run_is_lost():
+            self.steps.write(first, columns)
 
     def close(self) -> None:
         """Waits until the files are on the disk."""
-        self._end()
-        self.steps.close()
-        if self.tensorboard:
-            self.tensorboard.close()
+        for end in (self._end, self.steps.close, getattr(self.tensorboard, "close", None)):
+            with self._no_run_is_lost():
+                if end:
+                    end()
+
+    @contextlib.contextmanager
+    def _no_run_is_lost(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if not self._failed:
+                self._failed = True
+                say(f"the journal cannot be written: {plain(error)}; the run goes on")
 
     def _end(self) -> None:
         self._file.flush()

@@ -202,7 +202,7 @@ def _advance(run: Run, iterator: Iterator, step: int, observers: _Observers) -> 
     done = {name: values[sound] for name, values in health.items()}
     # The first call, which traces, ends the start-up.
     observers.goodput.steps_made(step, meter.end_call(done))
-    journal.steps.write(step + 1, done)
+    journal.write_steps(step + 1, done)
     reached = step + int(sound.sum())
     if sound.all():
         return reached, False
