@@ -26,6 +26,7 @@ def refused(message, **fields):
 
 
 LOWEST = {
+    "step_timeout": 0, "keep_every_hours": 0,
     "image_size": 0, "layer_decay": 0, "steps": 0, "epochs": 0, "examples": 0, "batch_size": 1,
     "eval_batch_size": 0, "seed": 0, "learning_rate": 0, "rate_batch_size": 1, "decay_factor": 0,
     "power": 0, "start_factor": 0, "end_factor": 0, "peak": 0, "momentum": 0, "beta1": 0,
@@ -86,6 +87,7 @@ def test_beyond_the_highest_value(name, high):
 
 
 WORDS = {
+    "keep_best": "empty, top1, top5 or loss",
     "rate_rule": "none, linear or sqrt",
     "schedule": "constant, step, piecewise, exponential, polynomial, cosine, one_cycle or"
     " inverse_sqrt",
@@ -129,7 +131,7 @@ def test_the_fields_that_take_fractions():
         "layer_decay epochs learning_rate decay_factor power start_factor end_factor peak momentum"
         " beta1 beta2 rho epsilon trust weight_decay clip_at ema focal_gamma label_smoothing"
         " eval_central_fraction brightness contrast saturation hue grey lighting erasing mixup"
-        " cutmix loss_scale max_runtime"
+        " cutmix loss_scale max_runtime step_timeout keep_every_hours"
     )
     assert set(known.split()) == FLOATS
 

@@ -22,7 +22,7 @@ def refuse_full(run: Run) -> None:
     """Raises UserError 74 where the disk has no room for two commits: one is always there."""
     model_dir = pathlib.Path(run.config.model_dir).absolute()
     there = next(path for path in (model_dir, *model_dir.parents) if path.exists())
-    needed, free = 2 * _bytes_of(run), shutil.disk_usage(there).free
+    needed, free = 2 * _bytes_of(run), _free(there)
     if free < needed:
         raise UserError(
             errors.IO_ERROR,
@@ -119,10 +119,16 @@ class Saver:
             raise UserError(
                 errors.IO_ERROR, what, directory, "put it back; the same command goes on"
             )
-        needed, free = _bytes_of(self._run), shutil.disk_usage(directory).free
+        needed, free = _bytes_of(self._run), _free(directory)
         if free < needed:
             what = f"the disk has {size(free)} free, and a commit needs {size(needed)}"
             raise UserError(errors.IO_ERROR, what, directory, "make room")
+
+
+def _free(directory: str | pathlib.Path) -> float:
+    """Bytes; without end where the file system does not say."""
+    usage = shutil.disk_usage(directory)
+    return usage.free if usage.total else float("inf")
 
 
 def _bytes_of(run: Run) -> int:
