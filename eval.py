@@ -77,19 +77,21 @@ def main(_):
 
 
 def _watch(devices, request) -> None:
+    import tensorflow as tf
+
     from resnet_tf import evaluation
     from resnet_tf.distribution import make_strategy
     from resnet_tf.reporting import say
 
+    commits = evaluation.new_commits(
+        _CHECKPOINT.value, every=_WATCH_SECONDS.value, patience=_WATCH_PATIENCE.value, say=say
+    )
     strategy, evaluator = make_strategy(devices), None
-    say(f"waiting for commits in {_CHECKPOINT.value}")
-    for commit in evaluation.new_commits(
-        _CHECKPOINT.value, every=_WATCH_SECONDS.value, patience=_WATCH_PATIENCE.value
-    ):
+    for commit in commits:
         try:
             evaluator = evaluator or evaluation.Evaluator(commit, strategy, request)
             event = evaluator.evaluate(commit)
-        except (UserError, OSError):
+        except (UserError, OSError, ValueError, tf.errors.OpError):
             if commit.path.exists():
                 raise
             continue  # the run has removed it meanwhile, and has made a newer one

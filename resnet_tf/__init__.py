@@ -31,4 +31,4 @@ def load(path, weights="auto"):
     """
     from resnet_tf import checkpoint, evaluation
 
-    return evaluation.load(checkpoint.find(path), weights)
+    return checkpoint.read(path, lambda commit: evaluation.load(commit, weights))

@@ -47,6 +47,7 @@ def data_set(directory, splits, *, classes=10, size=None, channels=3, **more):
 
     Args:
       splits: name to shards, each a list of serialised records.
+      classes: their number, or their names.
       size: of all pictures, where they have one.
       more: further fields of the manifest.
     """
@@ -61,9 +62,10 @@ def data_set(directory, splits, *, classes=10, size=None, channels=3, **more):
             data = path.read_bytes()
             shard = Shard(path.name, len(payloads), len(data), hashlib.sha256(data).hexdigest())
             entries[split].append(shard)
+    names = tuple(f"class {i}" for i in range(classes)) if isinstance(classes, int) else classes
     fields = {
         "directory": directory, "name": "made", "licence": "none",
-        "classes": tuple(f"class {i}" for i in range(classes)), "label_offset": 0,
+        "classes": names, "label_offset": 0,
         "height": size, "width": size, "channels": channels,
         "mean": (100.0,) * channels, "std": (50.0,) * channels,
         "splits": {split: tuple(shards) for split, shards in entries.items()},

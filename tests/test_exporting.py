@@ -87,7 +87,14 @@ def test_saved_model_and_its_signatures(loaded, pixels, tmp_path):
 
 @pytest.mark.parametrize(("kind", "within"), [("float32", 1e-5), ("float16", 0.02), ("int8", 0.2)])
 def test_tflite(loaded, pixels, tmp_path, kind, within):
-    made = exporting.export(loaded, tmp_path / "a.tflite", "tflite", pixels, kind)
+    labels = probabilities(loaded, pixels).argmax(axis=1)
+    labels[:4] = (labels[:4] + 1) % 3
+    learned = pixels[::-1] if kind == "int8" else None
+    made = exporting.export(
+        loaded, tmp_path / "a.tflite", "tflite", pixels, kind, labels=labels, calibration=learned
+    )
+    assert made.checkpoint_top1 == 0.9 and abs(made.top1 - 0.9) <= 1 - made.agreement
+    assert 0 < made.mean_difference <= made.largest_difference * 3 / 2
     assert made.largest_difference <= within and made.agreement >= 0.8
     interpreter = tf.lite.Interpreter(model_path=str(tmp_path / "a.tflite"))
     (taken,) = interpreter.get_input_details()
@@ -120,8 +127,9 @@ def test_a_network_that_pools(pixels, tmp_path, model, form, kind):
     pixels = tf.cast(large, tf.uint8).numpy()
     pictures = dataclasses.replace(PICTURES, height=pixels.shape[1], width=pixels.shape[2])
     made = exporting.export(
-        network(tmp_path / "run", model, pictures), tmp_path / "export", form, pixels, kind
-    )
+        network(tmp_path / "run", model, pictures), tmp_path / "export", form, pixels, kind,
+        calibration=pixels if kind == "int8" else None,
+    )  # fmt: skip
     within = {"float32": 1e-5, "float16": 0.02, "int8": 0.3}[kind]
     assert made.largest_difference <= within and made.agreement >= 0.7
 
@@ -214,6 +222,7 @@ def refused(code, message, function, *arguments):
 
 def test_what_is_refused_leaves_nothing(loaded, pixels, tmp_path):
     (tmp_path / "there").mkdir()
+    (tmp_path / "file").write_text("")
     for code, message, *told in [
         (64, "format must be saved_model, tflite, onnx, safetensors, npz", "a", "pb", pixels),
         (
@@ -225,12 +234,71 @@ def test_what_is_refused_leaves_nothing(loaded, pixels, tmp_path):
             "x",
         ),
         (64, "kind must be float32, or of tflite", "a", "npz", pixels, "int8"),
-        (73, "the output exists", "there", "npz", pixels),
-        (73, "cannot make the output: No such file", "none/a", "npz", pixels),
+        (73, "the output exists", "there", "tflite", pixels),
+        (
+            73,
+            "cannot make the output: [Errno 20] Not a directory",
+            "file/below/a.npz",
+            "npz",
+            pixels,
+        ),
+        (
+            73,
+            "cannot make the output: [Errno 20] Not a directory",
+            "file/below/a",
+            "saved_model",
+            pixels,
+        ),
+        (73, "cannot make the output: [Errno 36] File name too long", "a" * 300, "tflite", pixels),
+        (64, "output must end in .npz, by which it is known", "a.bin", "npz", pixels),
+        (64, "output must end in .safetensors", "a", "safetensors", pixels),
     ]:
         output, *rest = told
         refused(code, message, exporting.export, loaded, tmp_path / output, *rest)
-    assert left(tmp_path) == ["there"] and not left(tmp_path / "there")
+    for form in ("saved_model", "tflite"):
+        refused(73, "cannot make the output: ", exporting.export, loaded, "/proc/a", form, pixels)
+    assert left(tmp_path) == ["file", "there"] and not left(tmp_path / "there")
+
+
+@pytest.mark.parametrize(
+    "raised",
+    [OSError(28, "No space left on device"), tf.errors.ResourceExhaustedError(*[None] * 2, "full")],
+)
+def test_a_disk_that_fails_leaves_nothing(loaded, pixels, tmp_path, monkeypatch, raised):
+    def fail(*_):
+        raise raised
+
+    monkeypatch.setattr(exports.serving, "write", fail)
+    message = "cannot make the output: " + ("No space" if isinstance(raised, OSError) else "full")
+    refused(73, message, exporting.export, loaded, tmp_path / "new/a", "saved_model", pixels)
+    assert left(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "form, name", [("saved_model", "m/1"), ("npz", "m/1.npz"), ("tflite", "m/1")]
+)
+def test_folders_above_an_output_are_made(loaded, pixels, tmp_path, form, name):
+    made = exporting.export(loaded, tmp_path / "new" / name, form, pixels)
+    assert pathlib.Path(made.path) == tmp_path / "new" / name and left(tmp_path) == ["new"]
+    assert left(tmp_path / "new/m") == [pathlib.Path(name).name]
+
+
+@pytest.mark.parametrize(
+    "top1, loses", [(0.895, False), (0.89, True), (0.91, False), (None, False)]
+)
+def test_a_loss_of_a_point_is_notable(top1, loses):
+    assert exporting.Export("a", 9, 0.1, 0.1, 1.0, top1, 0.9, 1.0).loses() == loses
+
+
+def test_8_bits_that_are_far_from_the_checkpoint_are_not_kept(loaded, pixels, tmp_path):
+    black = np.zeros_like(pixels[:2])  # ranges that no picture keeps to
+    message = "on average"
+    refused(
+        70, message, lambda: exporting.export(
+            loaded, tmp_path / "a.tflite", "tflite", pixels, "int8", calibration=black
+        )
+    )  # fmt: skip
+    assert left(tmp_path) == []
 
 
 def test_an_export_that_differs_is_not_kept(loaded, pixels, tmp_path, monkeypatch):

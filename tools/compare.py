@@ -29,7 +29,6 @@ _WEIGHTS = flags.DEFINE_enum(
 _CHANGES = flags.DEFINE_string("changes", "", "CSV file for the pictures fixed and broken")
 _DEVICES = flags.DEFINE_string("devices", "auto", "auto, cpu, cpu:N, gpu:all or gpu:0,1")
 
-_TABLES = (".csv", ".parquet")
 _SHOWN = 5
 
 
@@ -50,10 +49,11 @@ def main(sources):
         batch_size=_BATCH_SIZE.value,
         weights=_WEIGHTS.value,
     )
-    found = evaluation.compare(*_tables(sources, devices, asked))
+    commits, tables = _predictions(sources, devices, asked)
+    found = evaluation.compare(*tables)
     event = {"event": "compare", "a": sources[0], "b": sources[1], **found.to_json()}
-    if all(_is_run(source) for source in sources):
-        event |= _steps(sources)
+    if all(commits):
+        event |= _steps(sources, commits)
     if _CHANGES.value:
         evaluation.write_table(_CHANGES.value, _csv(found.changes))
     _tell(event, found)
@@ -61,28 +61,52 @@ def main(sources):
 
 
 def _is_run(source: str) -> bool:
-    return not source.endswith(_TABLES)
+    from resnet_tf.evaluation import PREDICTION_ENDINGS
+
+    return pathlib.Path(source).is_dir() or not source.lower().endswith(PREDICTION_ENDINGS)
 
 
-def _tables(sources, devices, asked) -> list[dict]:
-    """The predictions of both, as columns."""
+def _predictions(sources, devices, asked) -> tuple[list, list[dict]]:
+    """The commits of the runs among A and B, None for a file; and of both the columns."""
     from resnet_tf import checkpoint, evaluation
     from resnet_tf.distribution import make_strategy
 
-    strategy, tables = None, []
-    for source in sources:
-        if not _is_run(source):
+    runs = [_is_run(source) for source in sources]
+    strategy = make_strategy(devices) if any(runs) else None
+
+    def with_evaluator(commit):
+        return commit, evaluation.Evaluator(commit, strategy, asked)
+
+    commits, evaluators = zip(
+        *(
+            checkpoint.read(source, with_evaluator) if is_run else (None, None)
+            for source, is_run in zip(sources, runs)
+        )
+    )
+    if all(runs):
+        _refuse_other_data(*evaluators)
+    tables = []
+    for source, commit, evaluator in zip(sources, commits, evaluators):
+        if evaluator:
+            rows = evaluator.predict(commit)
+            tables.append(evaluation.columns(rows, evaluator.keys, evaluator.classes))
+        else:
             tables.append(evaluation.read_predictions(source))
-            continue
-        strategy = strategy or make_strategy(devices)
-        commit = checkpoint.find(source)
-        evaluator = evaluation.Evaluator(commit, strategy, asked)
-        rows = evaluator.predict(commit)
-        tables.append(evaluation.columns(rows, evaluator.keys, evaluator.classes))
-    return tables
+    return commits, tables
 
 
-def _steps(sources) -> dict:
+def _refuse_other_data(a, b) -> None:
+    """Names of records are no proof: two data sets may both have a picture called 1.jpg."""
+    if a.manifest.fingerprint(a.split) == b.manifest.fingerprint(b.split):
+        return
+    places = [f"{e.manifest.directory} ({e.split})" for e in (a, b)]
+    what = f"A would be looked at on {places[0]}, B on {places[1]}, and these differ"
+    raise UserError(
+        errors.MISMATCH, what, "A, B", "give the --data_dir and --split of one for both"
+    )
+
+
+def _steps(sources, commits) -> dict:
     """Where the two runs part ways; nothing where one has no steps."""
     from resnet_tf import evaluation
     from resnet_tf.reporting import steps
@@ -91,7 +115,8 @@ def _steps(sources) -> dict:
     if not all(rows):
         return {}
     common = len({row["step"] for row in rows[0]} & {row["step"] for row in rows[1]})
-    return {"common_steps": common, "first_difference": evaluation.first_difference(*rows)}
+    data = [(commit.manifest["data"] or {}).get("fingerprint") for commit in commits]
+    return {"common_steps": common, "first_difference": evaluation.first_difference(*rows, data)}
 
 
 def _csv(changes) -> str:

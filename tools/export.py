@@ -30,7 +30,10 @@ _WEIGHTS = flags.DEFINE_enum(
 )
 _DATA_DIR = flags.DEFINE_string("data_dir", "", "of the pictures; default: what it trained on")
 _SPLIT = flags.DEFINE_string("split", "", "of them; default: the split it evaluated on")
-_PICTURES = flags.DEFINE_integer("pictures", 256, "how many it is run on, at most")
+_CALIBRATION_SPLIT = flags.DEFINE_string(
+    "calibration_split", "", "of the pictures that int8 learns from; default: what it trained on"
+)
+_PICTURES = flags.DEFINE_integer("pictures", 256, "how many it is run on, and int8 learns from")
 
 
 def main(_):
@@ -44,19 +47,44 @@ def main(_):
     from resnet_tf.reporting import journal, say
 
     exporting.refuse(_OUTPUT.value, _FORMAT.value, _KIND.value)
-    commit = checkpoint.find(_CHECKPOINT.value)
-    loaded = evaluation.load(commit, _WEIGHTS.value)
-    pictures = evaluation.some_pictures(
-        commit, loaded, _DATA_DIR.value, _SPLIT.value, _PICTURES.value
+    commit, loaded = checkpoint.read(
+        _CHECKPOINT.value, lambda commit: (commit, evaluation.load(commit, _WEIGHTS.value))
     )
-    made = exporting.export(loaded, _OUTPUT.value, _FORMAT.value, pictures, _KIND.value)
-    say(
+    manifest, split = evaluation.data_for(commit, _DATA_DIR.value, _SPLIT.value)
+    calibration = None
+    if _KIND.value == "int8":
+        learned_from = _calibration_split(commit)
+        if learned_from == split:
+            say(f"int8 is judged on the split that it learns its ranges from, {split}")
+        calibration, _ = evaluation.some_pictures(
+            commit, loaded, manifest, learned_from, _PICTURES.value
+        )
+    pictures, labels = evaluation.some_pictures(commit, loaded, manifest, split, _PICTURES.value)
+    made = exporting.export(
+        loaded, _OUTPUT.value, _FORMAT.value, pictures, _KIND.value,
+        labels=labels, calibration=calibration,
+    )  # fmt: skip
+    for line in _told(made):
+        say(line)
+    event = {"event": "exported", "checkpoint": str(commit.path), "step": commit.step}
+    journal.emit({**event, "weights": loaded.weights, **dataclasses.asdict(made)})
+
+
+def _calibration_split(commit) -> str:
+    """By default the one that the network was trained on."""
+    trained_on = commit.manifest["data"] or {}
+    return _CALIBRATION_SPLIT.value or trained_on.get("train_split", "train")
+
+
+def _told(made):
+    yield (
         f"{made.path}: {made.megabytes:,g} MB; on {made.pictures} pictures no probability differs"
         f" by more than {made.largest_difference:.1g} from the checkpoint's, the same class is"
         f" first on {made.agreement:.2%}"
     )
-    event = {"event": "exported", "checkpoint": str(commit.path), "step": commit.step}
-    journal.emit({**event, "weights": loaded.weights, **dataclasses.asdict(made)})
+    if made.top1 is not None:
+        loss = ": it loses a point or more" if made.loses() else ""
+        yield f"top-1 {made.top1:.2%}, of the checkpoint {made.checkpoint_top1:.2%}{loss}"
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """Checkpoints: commits that are there whole or not at all, and restores that explain."""
 
-from resnet_tf.checkpoint.commit import Commit, commits, find, newest, write
+from resnet_tf.checkpoint.commit import Commit, commits, newest, write
 from resnet_tf.checkpoint.digest import digest_of
 from resnet_tf.checkpoint.lock import Lock
+from resnet_tf.checkpoint.reading import find, read
 from resnet_tf.checkpoint.restore import restore, shapes_of
 from resnet_tf.checkpoint.retention import Retention
 
@@ -14,6 +15,7 @@ __all__ = [
     "digest_of",
     "find",
     "newest",
+    "read",
     "restore",
     "shapes_of",
     "write",

@@ -202,6 +202,11 @@ def _unreadable(path: pathlib.Path, error: OSError) -> Exception:
     return UserError(errors.IO_ERROR, what, path, "mend that; nothing was changed")
 
 
+def is_named_as_one(path: pathlib.Path) -> bool:
+    """Whether a path is a commit's by its name, or has what only commits have."""
+    return (path / MANIFEST).exists() or _NAME.fullmatch(path.name) is not None
+
+
 def commits(directory: pathlib.Path) -> list[pathlib.Path]:
     """Directories that are named as commits, the newest step first, unverified."""
     if not directory.is_dir():
@@ -226,6 +231,8 @@ def newest(directory: pathlib.Path, damaged: list[tuple[pathlib.Path, str]]) -> 
         try:
             return verify(path)
         except ValueError as error:
+            if not path.exists():  # a run that goes on has swept it, and made newer ones
+                return newest(directory, damaged)
             damaged.append((path, str(error)))
     if paths:
         raise UserError(
@@ -255,34 +262,6 @@ def before(directory: pathlib.Path, step: int) -> Commit:
         retract(path)
     raise UserError(
         errors.MISMATCH, "there is no commit to go back to", directory, "start in another directory"
-    )
-
-
-def find(path: str | os.PathLike) -> Commit:
-    """The commit that a `--checkpoint` means: one commit, or the newest of a model directory.
-
-    Raises:
-      UserError: 66 where there is nothing, 78 where nothing verifies.
-    """
-    path = pathlib.Path(path)
-    if (path / MANIFEST).exists() or _NAME.fullmatch(path.name):
-        try:
-            return verify(path)
-        except ValueError as error:
-            code = errors.MISMATCH if path.exists() else errors.MISSING_INPUT
-            raise UserError(
-                code, f"the commit cannot be used: {error}", path, "choose another one"
-            ) from error
-    for directory in (path / "checkpoints", path):
-        damaged = []
-        commit = newest(directory, damaged)
-        if commit:
-            return commit
-    raise UserError(
-        errors.MISSING_INPUT,
-        "there is no commit" if path.is_dir() else "it is no directory that exists",
-        path,
-        "give --checkpoint=MODEL_DIR or one of its checkpoints/step_…",
     )
 
 

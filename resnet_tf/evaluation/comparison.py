@@ -69,11 +69,11 @@ class Comparison:
         """95 % interval of the difference, by Agresti and Min 2005 (Stat. Med. 24).
 
         With b = fixed + 1/2, c = broken + 1/2 and N = n + 2 its ends are
-        (b - c ± 1.96 · sqrt(b + c - (b - c)²/N)) / N.
+        (b - c ± 1.96 · sqrt(b + c - (b - c)²/N)) / N, cut to what a difference can be, -1 to 1.
         """
         b, c, number = self.fixed + 0.5, self.broken + 0.5, self.examples + 2
         reach = Z * math.sqrt(b + c - (b - c) ** 2 / number)
-        return (b - c - reach) / number, (b - c + reach) / number
+        return max(-1.0, (b - c - reach) / number), min(1.0, (b - c + reach) / number)
 
     def p_value(self) -> float:
         """McNemar's test, exact: how likely so uneven a split would be between equals.
@@ -150,14 +150,19 @@ def _other(what: str) -> UserError:
     return UserError(errors.MISMATCH, what, "A, B", "compare predictions of the same split")
 
 
-def first_difference(a: Sequence[dict], b: Sequence[dict]) -> dict | None:
+def first_difference(
+    a: Sequence[dict], b: Sequence[dict], data: Sequence[str | None] = (None, None)
+) -> dict | None:
     """The first step at which two runs that should be equal part ways, and why.
 
     Args:
       a, b: rows as of `reporting.steps.read`.
+      data: fingerprints of the data that each trained on. A step knows its records by their
+        numbers, which mean other pictures in other data.
 
     Returns:
-      `step` and `cause`: "order" where it had other records, "augmentation" where their pixels
+      `step` and `cause`: "data" at the first where the data differ, "order" where it had other
+      records, "augmentation" where their pixels
       differ, "rate" where the learning rate does, "forward" where the loss does, or "backward"
       where only the gradient does; and what both have there, `a` and `b`. None where all steps
       that both have agree.
@@ -165,6 +170,8 @@ def first_difference(a: Sequence[dict], b: Sequence[dict]) -> dict | None:
     of_b = {row["step"]: row for row in b}
     for row in a:
         other = of_b.get(row["step"])
+        if other and data[0] != data[1]:
+            return {"step": int(row["step"]), "cause": "data", "a": data[0], "b": data[1]}
         for cause, column in _CAUSES.items():
             if other and row[column] != other[column]:
                 step = int(row["step"])

@@ -15,7 +15,7 @@ from resnet_tf.errors import UserError
 from resnet_tf.evaluation import label_maps, prediction_files, summary, temperature, views
 from resnet_tf.evaluation.evaluate import make_evaluation
 from resnet_tf.evaluation.predictions import Predictions
-from resnet_tf.evaluation.request import Request, data_for, groups_for
+from resnet_tf.evaluation.request import Request, data_for, groups_for, has_classes_of
 from resnet_tf.evaluation.saved import LoadedModel, load
 from resnet_tf.evaluation.summary import Summary
 from resnet_tf.reporting import Console
@@ -48,6 +48,7 @@ class Evaluator:
             )
         with strategy.scope():
             self._saved = load(commit, request.weights)
+        self._restored = commit
         pictures = self._saved.pictures
         self._reader = input.choose_reader(
             self._manifest,
@@ -119,13 +120,18 @@ class Evaluator:
         return input.keys(self._manifest, self.split)
 
     def predict(self, commit: Commit) -> Predictions:
-        """Restores a commit and looks at every record.
+        """Looks at every record, with the weights of a commit.
+
+        The first commit's are there since the evaluator was made; only another is read.
 
         Raises:
           UserError: 78 for a commit of another network, 65 unless each record was seen once.
         """
         self._refuse_other(commit)
-        self._saved.restore(commit)
+        if commit != self._restored:
+            self._restored = None
+            self._saved.restore(commit)
+            self._restored = commit
         batch_size, records = self._request.batch_size, self._reader.records
         console = Console(-(-records // min(batch_size, records)), unit="batch")
         try:
@@ -171,33 +177,39 @@ def evaluate_checkpoint(path: str | os.PathLike, devices: DeviceRequest, **asked
     Raises:
       UserError: 66 where there is no commit; and as of `Evaluator`.
     """
-    request = Request(**asked)
-    commit = checkpoint.find(path)
-    return Evaluator(commit, make_strategy(devices), request).evaluate(commit)
+    request, strategy = Request(**asked), make_strategy(devices)
+    return checkpoint.read(
+        path, lambda commit: Evaluator(commit, strategy, request).evaluate(commit)
+    )
 
 
 def some_pictures(
-    commit: Commit, loaded: LoadedModel, data_dir: str, split: str, number: int
-) -> np.ndarray:
-    """The first pictures of a split, as the network takes them: uint8 `[at most number, H, W, C]`.
+    commit: Commit, loaded: LoadedModel, manifest: input.Manifest, split: str, number: int
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """The first pictures of a split, as the network takes them.
 
     Args:
-      commit: that tells the data where `data_dir` and `split` do not.
-      loaded: the network.
-      data_dir, split: as of `Request`.
+      commit, loaded: the network, which tells how pictures are cut and what its classes are.
+      manifest, split: of the data.
       number: 1 or more.
+
+    Returns:
+      Pixels uint8 `[at most number, H, W, C]`, and their labels int64, None where the data has
+      other classes than the network.
 
     Raises:
       UserError: as of `Evaluator`.
     """
-    manifest, split = data_for(commit, data_dir, split)
     reader = input.choose_reader(manifest, split, loaded.pictures)
     reader = input.first(reader, min(number, reader.records))
     batches, steps = input.evaluation_batches(
         tf.distribute.get_strategy(), reader, batch_size=min(64, reader.records)
     )
-    parts = [images.numpy() for images, _, _, _ in itertools.islice(batches, steps)]
-    return np.concatenate(parts)[: reader.records]
+    batches = list(itertools.islice(batches, steps))
+    pixels, labels = (
+        np.concatenate([batch[i].numpy() for batch in batches])[: reader.records] for i in (0, 1)
+    )
+    return pixels, labels if has_classes_of(commit, manifest) else None
 
 
 def _asked_for(saved: LoadedModel, request: Request, value: float, groups):

@@ -3,7 +3,8 @@
 import json
 import os
 import pathlib
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -59,8 +60,9 @@ def read_alternatives(
     """Every label that counts as right for each record, none where the record does not count.
 
     Beyer et al. 2020 (arXiv 2006.07159), whose `real.json` is a list in the order of the
-    validation pictures' names; or an object {file name of a record: labels}. A label is a number or
-    a class's name.
+    validation pictures' names, without their folders where these tell them apart; or an object
+    {file name of a record, with or without its folder: labels}. A label is a number or a class's
+    name.
 
     Args:
       source: a JSON file.
@@ -75,18 +77,30 @@ def read_alternatives(
     if isinstance(told, list):
         if len(told) != len(keys):
             raise _mismatch(source, f"it has {len(told)} entries for {len(keys)} records")
-        told = dict(zip(sorted(keys, key=os.path.basename), told))
+        # By whole names where pictures of two folders share one: the order is then plain, too.
+        bare = len(_bare_names(keys)) == len(keys)
+        told = dict(zip(sorted(keys, key=os.path.basename if bare else None), told))
     if not isinstance(told, dict):
         raise _malformed(source, "neither a list nor an object {file name: labels}")
-    names = {os.path.basename(name): labels for name, labels in told.items()}
+    whole, bare = _bare_names(keys), _bare_names(told)
     numbers = {name: number for number, name in enumerate(classes)}
     found = []
     for key in keys:
-        labels = told.get(key, names.get(os.path.basename(key)))
+        name = os.path.basename(key)
+        # A bare name stands for a picture only where no other has it.
+        name = bare.get(name) if name in whole else None
+        labels = told.get(key, told.get(name))
         if not isinstance(labels, list):
             raise _mismatch(source, f"it has no list of labels for {key!r}")
         found.append([_label(source, label, numbers) for label in labels])
     return found
+
+
+def _bare_names(names: Iterable[str]) -> dict[str, str]:
+    """{name without its folder: name}, of those that no two share."""
+    names = list(names)
+    often = Counter(map(os.path.basename, names))
+    return {os.path.basename(n): n for n in names if often[os.path.basename(n)] == 1}
 
 
 def alternative_counts(predicted: np.ndarray, alternatives: Sequence[Sequence[int]]) -> dict:

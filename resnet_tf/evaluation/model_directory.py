@@ -22,6 +22,19 @@ def refuse_output(output: str | os.PathLike) -> None:
         be made.
     """
     output = _absolute(output)
+    nearest_parent(output)
+    empty = output.is_dir() and not output.is_symlink() and not any(output.iterdir())
+    if os.path.lexists(output) and not empty:
+        raise UserError(errors.CANNOT_CREATE, "the output exists", output, "choose another name")
+
+
+def nearest_parent(output: str | os.PathLike) -> pathlib.Path:
+    """The directory above that is there already.
+
+    Raises:
+      UserError: 73 where nothing can be made in it, or under such a name.
+    """
+    output = _absolute(output)
     try:
         os.lstat(output)
     except FileNotFoundError:
@@ -29,14 +42,12 @@ def refuse_output(output: str | os.PathLike) -> None:
     except (OSError, ValueError) as error:
         what = f"cannot make the output: {error}"
         raise UserError(errors.CANNOT_CREATE, what, output, "choose another name") from error
-    empty = output.is_dir() and not output.is_symlink() and not any(output.iterdir())
-    if os.path.lexists(output) and not empty:
-        raise UserError(errors.CANNOT_CREATE, "the output exists", output, "choose another name")
     above = next(parent for parent in output.parents if parent.exists())
     if not above.is_dir() or not os.access(above, os.W_OK):
         raise UserError(
             errors.CANNOT_CREATE, f"nothing can be made in {above}", output, "choose another name"
         )
+    return above
 
 
 def write(output: str | os.PathLike, tensors: Mapping[str, np.ndarray], fields: dict) -> Commit:

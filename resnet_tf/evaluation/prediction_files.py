@@ -19,6 +19,8 @@ from resnet_tf.errors import UserError
 from resnet_tf.evaluation.predictions import Predictions
 from resnet_tf.files import replace_synced, sync
 
+ENDINGS = (".csv", ".parquet")
+
 
 def write(
     path: str | os.PathLike, predictions: Predictions, keys: Sequence[str], names: Sequence[str]
@@ -30,7 +32,7 @@ def write(
     """
     path, table = pathlib.Path(path), columns(predictions, keys, names)
     try:
-        if path.suffix == ".parquet":
+        if path.suffix.lower() == ".parquet":
             _write_parquet(path, table)
         else:
             replace_synced(path, _csv(table))
@@ -47,7 +49,7 @@ def read(path: str | os.PathLike) -> dict[str, list]:
     """
     path = pathlib.Path(path)
     try:
-        table = _read_parquet(path) if path.suffix == ".parquet" else _read_csv(path)
+        table = _read_parquet(path) if path.suffix.lower() == ".parquet" else _read_csv(path)
         for name in ("key", "label", "loss", "top1", "score1"):
             if name not in table:
                 raise ValueError(f"it has no column {name}")

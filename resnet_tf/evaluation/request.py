@@ -1,11 +1,12 @@
 """What an evaluation is asked, and what data answers it."""
 
 import dataclasses
+import os
 
 from resnet_tf import errors, input
 from resnet_tf.checkpoint import Commit
 from resnet_tf.errors import UserError, bad_flag
-from resnet_tf.evaluation import label_maps
+from resnet_tf.evaluation import label_maps, prediction_files
 from resnet_tf.preparation import cached
 from resnet_tf.reporting import say
 
@@ -51,6 +52,19 @@ class Request:
             for name in ("crops", "flip", "label_map", "calibrated"):
                 if getattr(self, name) != type(self).__dataclass_fields__[name].default:
                     raise bad_flag("fit_temperature", f"and {name} exclude each other")
+        self._refuse_names()
+
+    def _refuse_names(self) -> None:
+        """Of files: each its own, and of predictions one that can be read again."""
+        if self.predictions and not self.predictions.lower().endswith(prediction_files.ENDINGS):
+            what = f"must end in {' or '.join(prediction_files.ENDINGS)}"
+            raise bad_flag("predictions", what, repr(self.predictions))
+        taken = {}
+        for name in ("predictions", "confusion", "class_scores"):
+            path = getattr(self, name)
+            other = taken.setdefault(os.path.realpath(path), name) if path else name
+            if other != name:
+                raise bad_flag(name, f"and {other} must be two files", repr(path))
 
 
 def data_for(commit: Commit, data_dir: str, split: str) -> tuple[input.Manifest, str]:
@@ -82,11 +96,16 @@ def _load_data(data_dir: str) -> input.Manifest:
     return input.Manifest.load(cached.directory_of(data_dir, say=say))
 
 
-def _refuse_other_classes(commit: Commit, manifest: input.Manifest) -> None:
-    """Names must agree in order; where the network has none, their number must."""
+def has_classes_of(commit: Commit, manifest: input.Manifest) -> bool:
+    """Whether names agree in order; where the network has none, whether their number does."""
     there, names = commit.manifest["architecture"]["num_classes"], commit.manifest["classes"]
-    if list(manifest.classes) == names or (names is None and len(manifest.classes) == there):
+    return list(manifest.classes) == names or (names is None and len(manifest.classes) == there)
+
+
+def _refuse_other_classes(commit: Commit, manifest: input.Manifest) -> None:
+    if has_classes_of(commit, manifest):
         return
+    there, names = commit.manifest["architecture"]["num_classes"], commit.manifest["classes"]
     ours = f" ({', '.join(names[:3])}, …), or in another order" if names else ""
     raise UserError(
         errors.MISMATCH,

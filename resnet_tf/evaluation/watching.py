@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 from resnet_tf import checkpoint, errors
 from resnet_tf.checkpoint import Commit
+from resnet_tf.checkpoint.commit import is_named_as_one
 from resnet_tf.errors import UserError
 from resnet_tf.reporting import journal
 
@@ -16,6 +17,7 @@ def new_commits(
     *,
     every: float = 10.0,
     patience: float = 0.0,
+    say: Callable[[str], None] = lambda sentence: None,
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[Commit]:
@@ -28,14 +30,25 @@ def new_commits(
       model_dir: of a run, which need not have begun.
       every: seconds between two looks.
       patience: seconds without a new commit after which it ends; 0: never.
+      say: is told in a sentence what is waited for.
       sleep, clock: of the time in seconds.
 
     Raises:
-      UserError: 78 where there are commits and none verifies.
+      UserError: 64 for one commit, or weights that no run makes: nothing will come after them;
+        78 where there are commits and none verifies.
     """
-    model_dir, last, since = pathlib.Path(model_dir), None, clock()
+    model_dir = pathlib.Path(model_dir)
+    if is_named_as_one(model_dir):
+        raise _refusal(model_dir, "this is one commit, and no other will come after it")
+    return _new_commits(model_dir, every, patience, say, sleep, clock)
+
+
+def _new_commits(model_dir, every, patience, say, sleep, clock) -> Iterator[Commit]:
+    last, since, told = None, clock(), ""
     while True:
         newest = _newest(model_dir)
+        if newest and newest.manifest.get("config", {}) is None:
+            raise _refusal(model_dir, "these weights are of no run, and nothing will come after")
         if newest and (last is None or newest.manifest["digest"] != last.manifest["digest"]):
             last = newest
             yield newest
@@ -45,7 +58,23 @@ def new_commits(
             return
         if patience and clock() - since >= patience:
             return
+        what = _awaited(model_dir, last)
+        if what != told:
+            say(what)
+            told = what
         sleep(every)
+
+
+def _awaited(model_dir: pathlib.Path, last: Commit | None) -> str:
+    if last is None:
+        return f"waiting for the first commit in {model_dir}"
+    if _events_of_the_end(model_dir):
+        return f"waiting: the run in {model_dir} was done before step {last.step}, and goes on"
+    return f"waiting for commits after step {last.step} in {model_dir}"
+
+
+def _refusal(model_dir: pathlib.Path, what: str) -> UserError:
+    return UserError(errors.BAD_FLAGS, what, model_dir, "leave --watch out")
 
 
 def _newest(model_dir: pathlib.Path) -> Commit | None:
@@ -59,5 +88,9 @@ def _newest(model_dir: pathlib.Path) -> Commit | None:
 
 
 def _is_done(model_dir: pathlib.Path, last: Commit) -> bool:
-    done = [event for event in journal.read(model_dir) if event.get("event") == "done"]
+    done = _events_of_the_end(model_dir)
     return bool(done) and done[-1].get("digest") == last.manifest["digest"]
+
+
+def _events_of_the_end(model_dir: pathlib.Path) -> list[dict]:
+    return [event for event in journal.read(model_dir) if event.get("event") == "done"]

@@ -13,7 +13,10 @@ KINDS = ("float32", "float16", "int8")
 
 
 def write(
-    loaded: LoadedModel, path: str | os.PathLike, kind: str, pictures: Iterable[np.ndarray] = ()
+    loaded: LoadedModel,
+    path: str | os.PathLike,
+    kind: str,
+    calibration: Iterable[np.ndarray] | None,
 ) -> None:
     """Writes a file that takes pixels `[1, H, W, C]` and gives probabilities `[1, classes]`.
 
@@ -22,7 +25,8 @@ def write(
       path: of the file.
       kind: "float32"; "float16", of weights only; or "int8", of weights and activations, with
         pixels uint8 in place of float32.
-      pictures: uint8 `[H, W, C]`, of which int8 learns the ranges of the activations.
+      calibration: uint8 `[H, W, C]`, of which int8 learns the ranges of the activations; no
+        other kind takes any.
     """
     how = loaded.pictures
 
@@ -41,7 +45,7 @@ def write(
         converter.target_spec.supported_types = [tf.float16]
     if kind == "int8":
         converter.representative_dataset = lambda: (
-            [picture[None].astype(np.float32)] for picture in pictures
+            [picture[None].astype(np.float32)] for picture in calibration
         )
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = tf.uint8

@@ -61,6 +61,10 @@ def test_interval_by_its_formula(fixed, broken, same):
     assert (low, high) == pytest.approx((d - reach, d + reach), rel=1e-5)
 
 
+def test_interval_ends_where_differences_do():
+    assert of(2, 0, 0).interval()[1] == 1 and of(0, 2, 0).interval()[0] == -1
+
+
 @pytest.mark.parametrize(
     ("b", "message"),
     [
@@ -105,3 +109,10 @@ def test_first_step_that_differs(row, expected):
     # A step that one of them lacks says nothing.
     shorter = "\n".join(line for line in other.splitlines() if not line.startswith("1,"))
     assert comparison.first_difference(rows(ROWS), rows(shorter)) == expected
+
+
+def test_runs_on_other_data_part_at_their_first_common_step():
+    expected = {"step": 1, "cause": "data", "a": "f1", "b": "f2"}
+    assert comparison.first_difference(rows(ROWS), rows(ROWS), ("f1", "f2")) == expected
+    assert comparison.first_difference(rows(ROWS), rows(ROWS), ("f1", "f1")) is None
+    assert comparison.first_difference(rows(ROWS), [], ("f1", "f2")) is None

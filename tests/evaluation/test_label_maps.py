@@ -80,6 +80,30 @@ def test_alternative_labels(tmp_path, told):
     assert counts == {"examples": 2, "correct_top1": 1, "top1": 0.5}
 
 
+def test_pictures_of_two_folders_that_share_a_name_are_told_apart(tmp_path):
+    keys = ["cat/1.jpg", "dog/1.jpg", "dog/2.jpg"]
+    by_name = {"cat/1.jpg": [0], "dog/1.jpg": [2], "2.jpg": [3]}
+    assert label_maps.read_alternatives(written(tmp_path, by_name), keys, NETWORK) == [
+        [0], [2], [3],
+    ]  # fmt: skip
+    in_order = [[0], [2], [3]]  # of the whole names
+    path = written(tmp_path, in_order)
+    assert label_maps.read_alternatives(path, keys[::-1], NETWORK) == [[3], [2], [0]]
+
+
+@pytest.mark.parametrize(
+    ("told", "keys"),
+    [
+        ({"1.jpg": [0]}, ["cat/1.jpg", "dog/1.jpg"]),  # which of the two records is meant?
+        ({"cat/1.jpg": [0], "dog/1.jpg": [2]}, ["bird/1.jpg"]),  # which entry is meant?
+        ({"cat/1.jpg": [0], "1.jpg": [2]}, ["cat/1.jpg", "dog/1.jpg"]),
+    ],
+)
+def test_a_name_that_two_pictures_share_stands_for_neither(tmp_path, told, keys):
+    message = f"no list of labels for '{keys[-1] if len(told) == 2 else keys[0]}'"
+    refused(78, message, label_maps.read_alternatives, written(tmp_path, told), keys, NETWORK)
+
+
 def test_no_record_counts():
     counts = label_maps.alternative_counts(np.array([3, 2]), [[], []])
     assert counts == {"examples": 0, "correct_top1": 0, "top1": None}

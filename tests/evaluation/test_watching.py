@@ -10,9 +10,9 @@ from resnet_tf.errors import UserError
 from resnet_tf.evaluation import new_commits
 
 
-def commit(model_dir, step):
+def commit(model_dir, step, **fields):
     return checkpoint.write(
-        model_dir / "checkpoints", step, {"model/x": np.full(2, step, np.float32)}, {}
+        model_dir / "checkpoints", step, {"model/x": np.full(2, step, np.float32)}, fields
     )
 
 
@@ -82,6 +82,35 @@ def test_patience(tmp_path):
     commit(tmp_path, 1)
     time = Time(nothing, lambda: commit(tmp_path, 2), nothing, nothing)
     assert watched(tmp_path, time, patience=20) == [1, 2]
+
+
+def test_what_is_waited_for_is_said_once(tmp_path):
+    said, last = [], {}
+    time = Time(
+        nothing,
+        nothing,
+        lambda: commit(tmp_path, 10),
+        nothing,
+        lambda: last.update(digest=commit(tmp_path, 20).manifest["digest"]),
+        lambda: done(tmp_path, "of another commit"),
+        lambda: done(tmp_path, last["digest"]),
+    )
+    assert watched(tmp_path, time, say=said.append) == [10, 20]
+    assert said == [
+        f"waiting for the first commit in {tmp_path}",
+        f"waiting for commits after step 10 in {tmp_path}",
+        f"waiting for commits after step 20 in {tmp_path}",
+        f"waiting: the run in {tmp_path} was done before step 20, and goes on",
+    ]
+
+
+def test_what_nothing_will_come_after(tmp_path):
+    only = commit(tmp_path / "run", 3, config={"steps": 3}).path
+    commit(tmp_path / "imported", 0, config=None)
+    for place, message in ((only, "this is one commit"), (tmp_path / "imported", "of no run")):
+        with pytest.raises(UserError) as caught:
+            watched(place, Time())
+        assert caught.value.code == 64 and message in str(caught.value)
 
 
 def test_commits_of_which_none_verifies(tmp_path):

@@ -7,10 +7,14 @@ import subprocess
 import sys
 
 import forked
+import made
 import numpy as np
 import pytest
 
 from resnet_tf.evaluation import read_predictions
+from resnet_tf.input import Manifest
+
+import tensorflow as tf  # isort: skip
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 MICRO = (
@@ -223,6 +227,30 @@ def test_compare_a_run_with_itself_and_with_its_table(runs, evaluated, script):
     assert (event["fixed"], event["broken"]) == (0, 0) and "first_difference" not in event
 
 
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory):
+    """A run on the digits in another order: their numbers and names mean other pictures."""
+    folder, digits = tmp_path_factory.mktemp("reversed"), Manifest.load(ROOT / "data/digits")
+    splits = {}
+    for split in digits.splits:
+        files = [str(digits.directory / shard.file) for shard in digits.shards(split)]
+        splits[split] = [[r.numpy() for r in tf.data.TFRecordDataset(files)][::-1]]
+    more = {name: getattr(digits, name) for name in ("classes", "mean", "std", "label_offset")}
+    made.data_set(folder, splits, size=digits.height, channels=digits.channels, **more)
+    return train(folder / "run", f"--data_dir={folder}", "--steps=30", "--warmup=0")
+
+
+def test_compare_runs_on_different_data(runs, elsewhere, script):
+    process = script("tools/compare.py", runs[1], elsewhere)
+    assert process.returncode == 78 and process.stdout == ""
+    last = process.stderr.splitlines()[-1]
+    assert last.startswith("ERROR 78: A would be looked at on ") and "give the --data_dir" in last
+    process = script("tools/compare.py", "--data_dir=data/digits", runs[1], elsewhere)
+    (event,) = events(process)
+    assert event["examples"] == 360 and event["common_steps"] == 30
+    assert (event["first_difference"]["step"], event["first_difference"]["cause"]) == (1, "data")
+
+
 # --- report.py and export.py
 
 
@@ -269,7 +297,16 @@ BAD = [
     (["eval.py", "--checkpoint=RUN", "--watch", "--watch_seconds=-1"], 64, "watch_seconds must be"),
     (["eval.py", "--checkpoint=RUN", "--watch", "--calibrated"], 64, "watch and calibrated"),
     (["eval.py", "--checkpoint=RUN", "--confusion=none/a.csv"], 73, "no file can be written here"),
-    (["eval.py", "--checkpoint=RUN", "--predictions=tests"], 73, "no file can be written here"),
+    (["eval.py", "--checkpoint=RUN", "--predictions=."], 64, "must end in .csv or .parquet"),
+    (["eval.py", "--checkpoint=RUN", "--predictions=a.txt"], 64, "predictions must end in .csv or"),
+    (
+        ["eval.py", "--checkpoint=RUN", "--predictions=a.csv", "--confusion=./a.csv"],
+        64, "confusion and predictions must be two files",
+    ),
+    (
+        ["eval.py", "--checkpoint=RUN", "--confusion=a.csv", "--class_scores=a.csv"],
+        64, "class_scores and confusion must be two files",
+    ),
     (["eval.py", "--checkpoint=OTHER", "--calibrated"], 66, "no temperature was fitted"),
     (["eval.py", "--checkpoint=RUN", "--label_map=none.json"], 66, "cannot be read: No such file"),
     (["tools/predict.py", "a.png"], 64, "no checkpoint is given"),
