@@ -271,6 +271,9 @@ class Config:
         0.0, "seconds without progress after which the run ends with code 70; 0: by its own speed",
         at_least=0, harmless=True,
     )  # fmt: skip
+    async_save: bool = _option(
+        False, "write commits beside the steps that follow, from a copy of the state", harmless=True
+    )
     keep: int = _option(3, "number of newest commits to keep", at_least=1, harmless=True)
     keep_best: str = _option(
         "", "keep the commit of the best evaluation too, by top1, top5 or loss",

@@ -56,6 +56,7 @@ class _Observers:
     def progressed(self, to: str) -> None:
         """To be called all the time: tells the watchdog, and asks whether to stop."""
         self.watchdog.beat(to)
+        self.saver.poll()
         self.stop.check()
 
 
@@ -126,6 +127,7 @@ def _train(
     try:
         return _advance_to_the_end(run, resumed, step, observers)
     finally:
+        saver.close()
         watchdog.stop()
         console.close()
         journal.close()
@@ -206,6 +208,7 @@ def _advance(run: Run, iterator: Iterator, step: int, observers: _Observers) -> 
     reached = step + int(sound.sum())
     if sound.all():
         return reached, False
+    observers.saver.finish()  # it may be what the run goes back to
     step = nonfinite.recover(run, health, reached, journal, console)
     if step <= reached:  # rolled back
         meter.forget()

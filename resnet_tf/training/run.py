@@ -7,8 +7,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from resnet_tf import checkpoint, input, models, runtime
-from resnet_tf.checkpoint import Commit
+from resnet_tf import input, models, runtime
 from resnet_tf.config import Config
 from resnet_tf.distribution import describe_devices
 from resnet_tf.errors import bad_flag
@@ -74,10 +73,6 @@ class Run:
     def tensors(self) -> dict:
         """The present state: NumPy arrays by name."""
         return {name: variable.numpy() for name, variable in self.variables.items()}
-
-    def save(self, step: int, fields: dict) -> Commit:
-        """Commits the present state, with more manifest `fields`; nothing is overwritten."""
-        return checkpoint.write(self.commits, step, self.tensors(), self.fields(step) | fields)
 
     def fields(self, step: int) -> dict:
         """Manifest fields of a commit."""

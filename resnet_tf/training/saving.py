@@ -1,8 +1,11 @@
 """The commits of a run: what is kept of them, and what a failing disk costs."""
 
+import contextlib
 import pathlib
 import shutil
 import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
@@ -35,20 +38,24 @@ def refuse_full(run: Run) -> None:
 class Saver:
     """Commits the states of a run.
 
+    With `async_save` the commits in the middle of a run are written by a thread, of a copy of the
+    state that is taken at their step. There is never more than one under way; all that is
+    decided by a commit, and every line about it, waits until it is written.
+
     Args:
       run: to be saved.
       resumed: the commit that it goes on from, if from any.
       journal: where each commit is noted.
       clock: of the run.
-
-    Attributes:
-      last: the newest commit, None before the first.
     """
 
     def __init__(self, run: Run, resumed: Commit | None, journal: Journal, clock: Goodput):
         self._run, self._journal, self._clock = run, journal, clock
-        self.last = resumed
+        self._last, self._background = resumed, None
+        self._writing: tuple[int, Future] | None = None
         config = run.config
+        if config.async_save:
+            self._background = ThreadPoolExecutor(1, thread_name_prefix="save")
         evaluations = [
             event for event in journals.read(pathlib.Path(config.model_dir))
             if event.get("event") == "eval" and event.get("split") == config.eval_split
@@ -57,22 +64,22 @@ class Saver:
             run.commits, config.keep, config.keep_best, config.keep_every_hours, evaluations
         )
 
+    @property
+    def last(self) -> Commit | None:
+        """The newest commit, None before the first; waits for one that is being written."""
+        self.finish()
+        return self._last
+
     def save(self, step: int) -> Commit:
-        """Commits the present state as that of `step`.
+        """Commits the present state as that of `step`, and waits until it is on the disk.
 
         Raises:
           UserError: 74 where the disk fails, 76 where the state is not finite.
         """
+        self.finish()
         with self._clock.during(goodput.SAVING):
-            begin = time.perf_counter()
             self._refuse_moved_or_full()
-            self.last = self._run.save(step, self._retention.fields())
-            self._retention.committed(self.last)
-            self._sweep()
-            seconds = round(time.perf_counter() - begin, 3)
-        path = str(self.last.path)
-        self._journal.write("save", step=step, checkpoint=path, seconds=seconds)
-        return self.last
+            return self._committed(*self._write(step, self._run.tensors(), self._fields(step)))
 
     def save_if_possible(self, step: int) -> None:
         """The same in the middle of a run: a failing disk costs a save, not the run.
@@ -80,14 +87,41 @@ class Saver:
         Raises:
           UserError: where the fault is not the disk's, or the directory of the run is gone.
         """
+        if not self._background:
+            with self._costing_a_save(step):
+                self.save(step)
+            return
+        self.finish()
+        with self._costing_a_save(step), self._clock.during(goodput.SAVING):
+            self._refuse_moved_or_full()
+            # The next steps write into the variables, whose memory `numpy` may share.
+            tensors = {name: np.array(array) for name, array in self._run.tensors().items()}
+            written = self._background.submit(self._write, step, tensors, self._fields(step))
+            self._writing = step, written
+
+    def poll(self) -> None:
+        """Notes a commit that has been written meanwhile; waits for nothing."""
+        if self._writing and self._writing[1].done():
+            self.finish()
+
+    def finish(self) -> None:
+        """Waits until nothing is being written.
+
+        Raises:
+          UserError: as of `save_if_possible`.
+        """
+        if self._writing is None:
+            return
+        (step, written), self._writing = self._writing, None
+        with self._costing_a_save(step), self._clock.during(goodput.SAVING):
+            self._committed(*written.result())
+
+    def close(self) -> None:
+        """Waits for what is being written, where a run ends by an error of its own."""
         try:
-            self.save(step)
+            self.finish()
         except UserError as error:
-            if error.code != errors.IO_ERROR or not self._is_there():
-                raise
-            last = f"step {self.last.step}" if self.last else "nothing"
-            reporting.say(f"{error}; going on, {last} is committed")
-            self._journal.write("save_failed", step=step, error=str(error))
+            reporting.say(str(error))
 
     def evaluated(self, step: int, counts: dict) -> None:
         """An evaluation was made; where its state is the best so far, it is committed."""
@@ -100,8 +134,36 @@ class Saver:
 
     def went_back(self, step: int) -> None:
         """The run is at an earlier step again, which is committed."""
-        self.last = checkpoint.newest(self._run.commits, [])
+        self._last = checkpoint.newest(self._run.commits, [])
         self._retention.forget_after(step)
+
+    def _fields(self, step: int) -> dict:
+        return self._run.fields(step) | self._retention.fields()
+
+    def _write(self, step: int, tensors: dict, fields: dict) -> tuple[Commit, float]:
+        """The commit, and the seconds that it took. All that it uses is its own."""
+        begin = time.perf_counter()
+        made = checkpoint.write(self._run.commits, step, tensors, fields)
+        return made, round(time.perf_counter() - begin, 3)
+
+    def _committed(self, made: Commit, seconds: float) -> Commit:
+        self._last = made
+        self._retention.committed(made)
+        self._sweep()
+        self._journal.write("save", step=made.step, checkpoint=str(made.path), seconds=seconds)
+        return made
+
+    @contextlib.contextmanager
+    def _costing_a_save(self, step: int) -> Iterator[None]:
+        """Where the disk fails, that is said; all other errors are raised."""
+        try:
+            yield
+        except UserError as error:
+            if error.code != errors.IO_ERROR or not self._is_there():
+                raise
+            last = f"step {self._last.step}" if self._last else "nothing"
+            reporting.say(f"{error}; going on, {last} is committed")
+            self._journal.write("save_failed", step=step, error=str(error))
 
     def _sweep(self) -> None:
         try:

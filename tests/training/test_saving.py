@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import threading
+import time
 import types
 
 import made
@@ -11,7 +13,8 @@ import small_runs
 from resnet_tf import checkpoint
 from resnet_tf.checkpoint import commit
 from resnet_tf.errors import UserError
-from resnet_tf.training import saving
+from resnet_tf.stopping import Stop
+from resnet_tf.training import loop, saving
 
 RUN = {"steps": 12, "save_every_steps": 2, "keep": 1}
 
@@ -159,3 +162,83 @@ def test_after_a_rollback_the_best_is_one_of_the_steps_that_count(tmp_path):
     retention.forget_after(5)
     assert retention.best == 2
     assert not checkpoint.Retention(tmp_path, 1).evaluated(2, {"top1": 1.0})
+
+
+# --- beside the steps
+
+
+def slow_disk(monkeypatch):
+    """Each commit is written once two more steps are made, or once it is waited for."""
+    real, begun = commit.write, []
+
+    def write(*arguments):
+        begun.append(threading.current_thread() is threading.main_thread())
+        time.sleep(0.05)
+        return real(*arguments)
+
+    monkeypatch.setattr(checkpoint, "write", write)
+    return begun
+
+
+def test_a_commit_beside_the_steps_is_of_the_step_it_names(data, tmp_path, monkeypatch):
+    told = RUN | {"keep": 99, "save_every_steps": 1, "steps_per_call": 1, "ema": 0.9}
+    small_runs.train(data, tmp_path / "other", **told)
+    begun = slow_disk(monkeypatch)
+    small_runs.train(data, tmp_path / "run", **told, async_save=True)
+    assert begun == [False] * 11 + [True]  # the last is waited for
+    assert steps(tmp_path) == list(range(12, 0, -1))
+    for path in checkpoint.commits(tmp_path / "run/checkpoints"):
+        there = tmp_path / "other/checkpoints" / path.name
+        assert commit.verify(path).manifest["digest"] == commit.verify(there).manifest["digest"]
+    saves = small_runs.journal(tmp_path / "run", "save")
+    assert [event["step"] for event in saves] == list(range(1, 13))
+    assert min(event["seconds"] for event in saves) >= 0.05
+
+
+def test_a_disk_that_fails_beside_the_steps_costs_saves(data, tmp_path, monkeypatch, capsys):
+    undisturbed = small_runs.train(data, tmp_path / "other", **RUN)
+    fails(monkeypatch, 2)
+    done = small_runs.train(data, tmp_path / "run", **RUN, async_save=True)
+    assert done["digest"] == undisturbed["digest"]
+    assert [e["step"] for e in small_runs.journal(tmp_path / "run", "save_failed")] == [2, 4]
+    assert "going on, nothing is committed" in capsys.readouterr().err
+
+
+def test_a_state_that_is_not_finite_is_not_committed_beside_the_steps(data, tmp_path, monkeypatch):
+    def refuse(*_):
+        raise UserError(76, "a is not finite", "step 2", "start anew")
+
+    monkeypatch.setattr(checkpoint, "write", refuse)
+    with pytest.raises(UserError, match="ERROR 76: a is not finite"):
+        small_runs.train(data, tmp_path / "run", **RUN, async_save=True)
+    assert steps(tmp_path) == []
+
+
+def test_asked_to_stop_while_a_commit_is_written(data, tmp_path, monkeypatch):
+    """It is waited for, and the step that was reached is committed beside it."""
+    slow_disk(monkeypatch)
+    stop, real = Stop(), saving.Saver.save_if_possible
+
+    def save(self, step):
+        real(self, step)
+        if step == 4:
+            stop.ask("SIGTERM", 143)
+
+    monkeypatch.setattr(saving.Saver, "save_if_possible", save)
+    config = small_runs.config(data, tmp_path / "run", **RUN | {"keep": 9}, async_save=True)
+    with pytest.raises(UserError) as caught:
+        loop.train(config, stop=stop)
+    assert caught.value.code == 143 and "at step 4, which is committed" in str(caught.value)
+    assert steps(tmp_path) == [4, 2]
+    assert [e["step"] for e in small_runs.journal(tmp_path / "run", "save")] == [2, 4]
+
+
+def test_a_run_that_fails_while_a_commit_is_written_keeps_it(data, tmp_path, monkeypatch):
+    slow_disk(monkeypatch)
+    monkeypatch.setattr(loop, "_log", lambda run, step, observers: 1 / (step != 5))
+    with pytest.raises(ZeroDivisionError):
+        small_runs.train(
+            data, tmp_path / "run", **RUN | {"save_every_steps": 4}, async_save=True,
+            log_every_steps=5, steps_per_call=1,
+        )  # fmt: skip
+    assert steps(tmp_path) == [4]
