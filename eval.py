@@ -79,7 +79,7 @@ def main(_):
 def _watch(devices, request) -> None:
     import tensorflow as tf
 
-    from resnet_tf import evaluation
+    from resnet_tf import checkpoint, evaluation
     from resnet_tf.distribution import make_strategy
     from resnet_tf.reporting import say
 
@@ -92,7 +92,7 @@ def _watch(devices, request) -> None:
             evaluator = evaluator or evaluation.Evaluator(commit, strategy, request)
             event = evaluator.evaluate(commit)
         except (UserError, OSError, ValueError, tf.errors.OpError):
-            if commit.path.exists():
+            if checkpoint.is_there(commit.path):
                 raise
             continue  # the run has removed it meanwhile, and has made a newer one
         _tell(event)

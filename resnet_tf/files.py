@@ -50,3 +50,29 @@ def replace_synced(path: str | os.PathLike, text: str) -> None:
     finally:
         temporary.unlink(missing_ok=True)
     sync(path.parent)
+
+
+def file_system(path: str | os.PathLike) -> str:
+    """Type of the mount that holds a path, by Linux's table; "" where there is none."""
+    path, best, kind = os.path.realpath(path), "", ""
+    try:
+        with open("/proc/self/mounts", encoding="utf-8", errors="surrogateescape") as table:
+            for line in table:
+                _, mount, type_, *_ = line.split()
+                mount = mount.replace("\\040", " ")
+                inside = path == mount or path.startswith(mount.rstrip("/") + "/")
+                if inside and len(mount) >= len(best):
+                    best, kind = mount, type_
+    except OSError:
+        pass
+    return kind
+
+
+def renames_at_once(directory: str | os.PathLike) -> bool:
+    """Whether a directory that is renamed in there has its new name at once, with all in it.
+
+    Disks and network file systems do that. Object stores that are mounted as one rename file by
+    file; they come by FUSE, of which nothing is taken for granted.
+    """
+    kind = file_system(directory)
+    return kind != "fuse" and not kind.startswith("fuse.")

@@ -1,8 +1,10 @@
 """Checkpoints: commits that are there whole or not at all, and restores that explain."""
 
-from resnet_tf.checkpoint.commit import Commit, commits, newest, write
+from resnet_tf.checkpoint.commit import Commit, write
 from resnet_tf.checkpoint.digest import digest_of
+from resnet_tf.checkpoint.directory import commits, newest
 from resnet_tf.checkpoint.lock import Lock
+from resnet_tf.checkpoint.naming import is_there
 from resnet_tf.checkpoint.reading import find, read
 from resnet_tf.checkpoint.restore import restore, shapes_of
 from resnet_tf.checkpoint.retention import Retention
@@ -14,6 +16,7 @@ __all__ = [
     "commits",
     "digest_of",
     "find",
+    "is_there",
     "newest",
     "read",
     "restore",

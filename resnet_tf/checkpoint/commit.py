@@ -4,9 +4,9 @@
         variables.index, variables.data-00000-of-00001   tensors by name (tf.train.load_checkpoint)
         manifest.json                                     what they are, and every file's sha256
 
-It is written under another name, every file is on the disk before the manifest, and the
-manifest before the directory gets its name. So a directory called `step_…` is complete
-unless a disk damaged it, and that shows: `verify` reads every byte.
+Every file is on the disk before the manifest, and the manifest before the directory becomes
+a commit, see `naming`. So a commit is complete unless a disk damaged it, and that shows:
+`verify` reads every byte.
 
 A step is never written twice and nothing is deleted before a newer commit verifies.
 """
@@ -15,17 +15,14 @@ import dataclasses
 import errno
 import hashlib
 import json
-import os
 import pathlib
-import re
-import shutil
-import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import tensorflow as tf
 
 from resnet_tf import errors, faults
+from resnet_tf.checkpoint import naming
 from resnet_tf.checkpoint.digest import digest_of
 from resnet_tf.errors import UserError
 from resnet_tf.files import make_directory, sha256_of, sync, write_synced
@@ -33,7 +30,6 @@ from resnet_tf.files import make_directory, sha256_of, sync, write_synced
 MANIFEST = "manifest.json"
 FORMAT_VERSION = 1
 _PREFIX = "variables"
-_NAME = re.compile(r"step_(\d{9,})")
 _MAX_MANIFEST_BYTES = 16 * 2**20
 
 
@@ -72,39 +68,41 @@ def write(
       UserError: 76 where a value is not finite (nothing is written), 74 where the disk
         fails; earlier commits stay as they are.
     """
-    path = directory / f"step_{step:09d}"
-    if path.exists():
+    path = naming.path_of(directory, step)
+    if naming.is_there(path):
         return _same_or_refuse(path, tensors)
     _refuse_non_finite(tensors, step)
-    temporary = directory / f"{path.name}.tmp-{uuid.uuid4().hex[:8]}"
+    place = None
     try:
         make_directory(directory)
-        temporary.mkdir()
+        place = naming.begin(path)
         faults.at("save.begin")
         names = sorted(tensors)
         tf.raw_ops.SaveV2(
-            prefix=str(temporary / _PREFIX),
+            prefix=str(place / _PREFIX),
             tensor_names=names,
             shape_and_slices=[""] * len(names),
             tensors=[tensors[name] for name in names],
         )
         faults.at("save.data")
         files = {}
-        for file in sorted(temporary.iterdir()):
+        for file in sorted(place.iterdir()):
             sync(file)
             faults.at("save.sync")
             files[file.name] = {"bytes": file.stat().st_size, "sha256": sha256_of(file)}
         manifest = {"format_version": FORMAT_VERSION, "step": step, **fields}
         manifest |= {"digest": digest_of(tensors), "files": files}
         faults.at("save.manifest")
-        write_synced(temporary / MANIFEST, _sealed(manifest))
-        sync(temporary)
+        write_synced(place / MANIFEST, _sealed(manifest))
+        sync(place)
         faults.at("save.rename")
-        os.rename(temporary, path)
+        naming.finish(place, path)
+        place = None  # nothing takes away what is finished
         faults.at("save.renamed")
         sync(directory)
     except (OSError, tf.errors.OpError) as error:
-        shutil.rmtree(temporary, ignore_errors=True)
+        if place:
+            naming.abandon(place)
         raise _failed(path, f"saving step {step} failed: {error}") from error
     try:
         return verify(path)
@@ -153,6 +151,8 @@ def verify(path: pathlib.Path) -> Commit:
 
 
 def _verify(path: pathlib.Path) -> Commit:
+    if naming.is_unfinished(path):
+        raise ValueError("it is not finished")
     text = _read_manifest(path)
     manifest = json.loads(text)
     seal = manifest.pop("seal", None)
@@ -161,8 +161,7 @@ def _verify(path: pathlib.Path) -> Commit:
         raise ValueError(f"{MANIFEST} was changed after it was written")
     if manifest["format_version"] != FORMAT_VERSION:
         raise ValueError(f"format version {manifest['format_version']} is not {FORMAT_VERSION}")
-    named = _NAME.fullmatch(path.name)
-    if named and int(named[1]) != manifest["step"]:
+    if naming.step_of(path) not in (None, manifest["step"]):
         raise ValueError(f"it is a copy of step {manifest['step']}")
     if f"{_PREFIX}.index" not in manifest["files"]:
         raise ValueError(f"{MANIFEST} lists no variables")
@@ -200,104 +199,3 @@ def _unreadable(path: pathlib.Path, error: OSError) -> Exception:
         return ValueError(f"{path.name}: {error.strerror}")
     what = f"the commit cannot be read: {error.strerror}"
     return UserError(errors.IO_ERROR, what, path, "mend that; nothing was changed")
-
-
-def is_named_as_one(path: pathlib.Path) -> bool:
-    """Whether a path is a commit's by its name, or has what only commits have."""
-    return (path / MANIFEST).exists() or _NAME.fullmatch(path.name) is not None
-
-
-def commits(directory: pathlib.Path) -> list[pathlib.Path]:
-    """Directories that are named as commits, the newest step first, unverified."""
-    if not directory.is_dir():
-        return []
-    found = [p for p in directory.iterdir() if _NAME.fullmatch(p.name) and p.is_dir()]
-    return sorted(found, key=lambda path: int(_NAME.fullmatch(path.name)[1]), reverse=True)
-
-
-def newest(directory: pathlib.Path, damaged: list[tuple[pathlib.Path, str]]) -> Commit | None:
-    """The highest step that verifies, or None where there is no commit at all.
-
-    Args:
-      directory: of the commits.
-      damaged: gets (path, reason) of each newer one that does not verify.
-
-    Raises:
-      UserError: 78 where there are commits and none verifies: never start again from 0 by
-        accident.
-    """
-    paths = commits(directory)
-    for path in paths:
-        try:
-            return verify(path)
-        except ValueError as error:
-            if not path.exists():  # a run that goes on has swept it, and made newer ones
-                return newest(directory, damaged)
-            damaged.append((path, str(error)))
-    if paths:
-        raise UserError(
-            errors.MISMATCH,
-            f"none of the {len(paths)} commits can be used",
-            directory,
-            "restore one of them, or choose another --model_dir to start anew",
-            details="\n".join(f"  {path.name}: {reason}" for path, reason in damaged),
-        )
-    return None
-
-
-def before(directory: pathlib.Path, step: int) -> Commit:
-    """The newest commit of fewer than `step` steps that verifies; where there is none, of `step`.
-
-    Those that are passed over are set aside where they are damaged, and retracted where not.
-    """
-    paths = commits(directory)
-    for path in paths:
-        try:
-            found = verify(path)
-        except ValueError:
-            set_aside(path)
-            continue
-        if found.step < step or path == paths[-1]:
-            return found
-        retract(path)
-    raise UserError(
-        errors.MISMATCH, "there is no commit to go back to", directory, "start in another directory"
-    )
-
-
-def sweep(
-    directory: pathlib.Path,
-    keep: int,
-    stays: Callable[[pathlib.Path], bool] = lambda path: False,
-) -> None:
-    """Removes all but the `keep` newest commits, and what an interrupted run left half done.
-
-    To be called by the one writer of a directory, after a commit has verified. Each goes by a
-    rename first, so that nothing half deleted looks like a commit.
-
-    Args:
-      directory: of the commits.
-      keep: number of the newest that stay.
-      stays: whether an older one does, by its path.
-    """
-    faults.at("sweep.begin")
-    for path in commits(directory)[keep:]:
-        if not stays(path):
-            retract(path)
-            faults.at("sweep.mid")
-    if directory.is_dir():
-        for path in directory.iterdir():
-            if re.fullmatch(r"step_\d+\.(tmp|trash)-[0-9a-f]{8}", path.name):
-                shutil.rmtree(path, ignore_errors=True)
-
-
-def retract(path: pathlib.Path) -> None:
-    """Takes a commit its name, so that its step can be written again; `sweep` will remove it."""
-    os.rename(path, path.with_name(f"{path.name}.trash-{uuid.uuid4().hex[:8]}"))
-
-
-def set_aside(path: pathlib.Path) -> pathlib.Path:
-    """Renames a damaged commit, so that its step can be written again and nothing is lost."""
-    aside = path.with_name(f"{path.name}.corrupt-{uuid.uuid4().hex[:8]}")
-    os.rename(path, aside)
-    return aside

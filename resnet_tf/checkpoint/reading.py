@@ -8,7 +8,9 @@ from typing import TypeVar
 import tensorflow as tf
 
 from resnet_tf import errors
-from resnet_tf.checkpoint.commit import Commit, is_named_as_one, newest, verify
+from resnet_tf.checkpoint import naming
+from resnet_tf.checkpoint.commit import Commit, verify
+from resnet_tf.checkpoint.directory import is_named_as_one, newest
 from resnet_tf.errors import UserError
 
 Made = TypeVar("Made")
@@ -61,5 +63,5 @@ def read(path: str | os.PathLike, use: Callable[[Commit], Made]) -> Made:
         try:
             return use(commit)
         except (UserError, OSError, ValueError, tf.errors.OpError):
-            if commit.path.exists() or is_named_as_one(pathlib.Path(path)):
+            if naming.is_there(commit.path) or is_named_as_one(pathlib.Path(path)):
                 raise

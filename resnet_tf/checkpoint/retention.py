@@ -9,6 +9,7 @@ import pathlib
 import time
 
 from resnet_tf.checkpoint import commit
+from resnet_tf.checkpoint.directory import commits, sweep
 
 _BETTER = {"top1": max, "top5": max, "loss": min}
 METRICS = tuple(_BETTER)
@@ -35,7 +36,7 @@ class Retention:
     ):
         self._directory, self._keep = directory, keep
         self._metric, self._seconds = best, 3600 * every_hours
-        times = {path.name: _kept_at(path) for path in commit.commits(directory)}
+        times = {path.name: _kept_at(path) for path in commits(directory)}
         self._kept = {name: at for name, at in times.items() if at is not None}
         self._values: dict[int, float] = {}
         for event in evaluations:
@@ -73,7 +74,7 @@ class Retention:
 
     def sweep(self) -> None:
         """Those that need not stay go."""
-        commit.sweep(self._directory, self._keep, self._stays)
+        sweep(self._directory, self._keep, self._stays)
 
     def _stays(self, path: pathlib.Path) -> bool:
         return path.name in self._kept or path.name == f"step_{self.best or 0:09d}"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from resnet_tf import checkpoint, errors
 from resnet_tf.checkpoint import Commit
-from resnet_tf.checkpoint.commit import is_named_as_one
+from resnet_tf.checkpoint.directory import is_named_as_one
 from resnet_tf.errors import UserError
 from resnet_tf.reporting import journal
 

@@ -5,6 +5,7 @@ import os
 
 from resnet_tf import errors
 from resnet_tf.errors import UserError, bad_flag
+from resnet_tf.files import file_system
 from resnet_tf.input.bad_records import BadRecords
 from resnet_tf.input.manifest import Manifest
 from resnet_tf.input.memory import ArrayReader, MemoryReader
@@ -89,24 +90,7 @@ def first(reader: Reader, records: int) -> Reader:
 
 def on_network(directory: str | os.PathLike) -> bool:
     """Whether the file system of a directory is one that is reached over a network."""
-    kind = _file_system(os.path.realpath(directory))
-    return kind.startswith(_NETWORK)
-
-
-def _file_system(path: str) -> str:
-    """Type of the mount that holds a path, by Linux's table; "" where there is none."""
-    best, kind = "", ""
-    try:
-        with open("/proc/self/mounts", encoding="utf-8", errors="surrogateescape") as table:
-            for line in table:
-                _, mount, type_, *_ = line.split()
-                mount = mount.replace("\\040", " ")
-                inside = path == mount or path.startswith(mount.rstrip("/") + "/")
-                if inside and len(mount) >= len(best):
-                    best, kind = mount, type_
-    except OSError:
-        pass
-    return kind
+    return file_system(directory).startswith(_NETWORK)
 
 
 def _bytes(manifest: Manifest, split: str, pictures: Preprocessing, fixed: bool) -> int:

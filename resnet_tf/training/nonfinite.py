@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from resnet_tf import checkpoint, errors
-from resnet_tf.checkpoint import Commit, commit
+from resnet_tf.checkpoint import Commit, directory
 from resnet_tf.errors import UserError
 from resnet_tf.layers import NoiseStream, StatisticsTape, Values, named_variables
 from resnet_tf.reporting import Console, Journal
@@ -57,7 +57,7 @@ def recover(
         console.say(f"{what}: left out")
         return step + 1
     # Not the commit of this very step: its gradient does not depend on the rate.
-    back = commit.before(run.commits, step)
+    back = directory.before(run.commits, step)
     checkpoint.restore(back, run.variables)
     run.state.rate_factor.assign(0.5**times)
     journal.rewind(back.step)

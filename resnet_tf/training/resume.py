@@ -20,7 +20,7 @@ import pathlib
 from collections.abc import Callable
 
 from resnet_tf import checkpoint, errors
-from resnet_tf.checkpoint import Commit, commit
+from resnet_tf.checkpoint import Commit, naming
 from resnet_tf.config import Config
 from resnet_tf.errors import UserError
 from resnet_tf.preprocessing import Preprocessing
@@ -79,7 +79,7 @@ def _refuse_lost_or_foreign(model_dir: pathlib.Path) -> None:
 def set_aside(damaged: Damaged, chosen: Commit, say: Callable[[str], None]) -> None:
     """Renames damaged commits, once it is certain that training goes on from `chosen`."""
     for path, reason in damaged:
-        aside = commit.set_aside(path)
+        aside = naming.set_aside(path)
         say(f"{path.name} is damaged ({reason}); kept as {aside.name}, going on from"
             f" {chosen.path.name}")  # fmt: skip
 

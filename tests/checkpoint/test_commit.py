@@ -4,17 +4,32 @@ import errno
 import hashlib
 import json
 import os
+import pathlib
 import shutil
 
 import numpy as np
 import pytest
 
-from resnet_tf import checkpoint
+from resnet_tf import checkpoint, files
 from resnet_tf.checkpoint import commit as commits_module
-from resnet_tf.checkpoint.commit import commits, find, newest, set_aside, sweep, verify, write
+from resnet_tf.checkpoint import naming
+from resnet_tf.checkpoint.commit import verify, write
+from resnet_tf.checkpoint.directory import before, commits, newest, sweep
+from resnet_tf.checkpoint.naming import set_aside
+from resnet_tf.checkpoint.reading import find
 from resnet_tf.errors import UserError
 
 import tensorflow as tf  # isort: skip
+
+
+@pytest.fixture(params=["renamed", "marked"], autouse=True)
+def way(request):
+    """How a directory becomes a commit: on a disk, and on a mounted object store."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "marked":
+            patch.setattr(naming, "renames_at_once", lambda directory: False)
+        yield request.param
+
 
 FIELDS = {"classes": ["Größe", "b"], "position": 1280, "config": {"seed": 0}}
 
@@ -301,10 +316,16 @@ STAGES = {
 }
 
 
+def stage_of(stage, way):
+    if (stage, way) == ("name", "marked"):
+        return pathlib.Path, "unlink", 0, FULL
+    return STAGES[stage]
+
+
 @pytest.mark.parametrize("stage", STAGES)
-def test_failing_disk_leaves_the_earlier_commit_newest(tmp_path, monkeypatch, stage):
+def test_failing_disk_leaves_the_earlier_commit_newest(tmp_path, monkeypatch, stage, way):
     (earlier,) = write_steps(tmp_path, 1)
-    module, name, calls_before, error = STAGES[stage]
+    module, name, calls_before, error = stage_of(stage, way)
     fake = raising(error, calls_before, getattr(module, name))
     monkeypatch.setattr(module, name, fake)
     with pytest.raises(UserError) as caught:
@@ -313,9 +334,11 @@ def test_failing_disk_leaves_the_earlier_commit_newest(tmp_path, monkeypatch, st
     assert caught.value.code == 74
     assert "saving step 2 failed" in str(caught.value)
     assert str(tmp_path / "step_000000002") in str(caught.value)
-    assert names(tmp_path) == ["step_000000001"]
+    left = ["step_000000002.unfinished"] if (stage, way) == ("name", "marked") else []
+    assert names(tmp_path) == ["step_000000001", *left]
     assert newest(tmp_path, []) == earlier
     assert write(tmp_path, 2, tensors(2), FIELDS).step == 2
+    assert names(tmp_path) == ["step_000000001", "step_000000002"]
 
 
 def test_failure_after_the_rename_leaves_a_whole_commit(tmp_path, monkeypatch):
@@ -332,9 +355,9 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_kill_at_any_stage_leaves_the_earlier_commit_newest(tmp_path, monkeypatch, stage):
+def test_kill_at_any_stage_leaves_the_earlier_commit_newest(tmp_path, monkeypatch, stage, way):
     (earlier,) = write_steps(tmp_path, 1)
-    module, name, calls_before, _ = STAGES[stage]
+    module, name, calls_before, _ = stage_of(stage, way)
     monkeypatch.setattr(module, name, raising(Killed, calls_before, getattr(module, name)))
     with pytest.raises(Killed):
         write(tmp_path, 2, tensors(2), FIELDS)
@@ -503,14 +526,15 @@ def test_sweep_of_no_directory(tmp_path):
     assert not (tmp_path / "none").exists()
 
 
-def test_sweep_killed_between_rename_and_removal_is_finished_by_the_next(tmp_path, monkeypatch):
+def test_sweep_killed_before_the_removal_is_finished_by_the_next(tmp_path, monkeypatch, way):
     write_steps(tmp_path, 1, 2)
-    monkeypatch.setattr(commits_module.shutil, "rmtree", raising(Killed))
+    monkeypatch.setattr(shutil, "rmtree", raising(Killed))
     with pytest.raises(Killed):
         sweep(tmp_path, keep=1)
     monkeypatch.undo()
     assert newest(tmp_path, []).step == 2
-    assert len(names(tmp_path)) == 2  # one of them is trash
+    assert len(names(tmp_path)) == (2 if way == "renamed" else 3)  # one of them is trash
+    assert [path.name for path in commits(tmp_path)] == ["step_000000002"]
     sweep(tmp_path, keep=1)
     assert names(tmp_path) == ["step_000000002"]
 
@@ -562,24 +586,49 @@ def test_a_commit_that_does_not_read_back_is_an_error_of_the_disk(tmp_path, monk
     assert verify(tmp_path / "step_000000001").step == 1
 
 
-def test_going_back_takes_the_newest_before_a_step_and_frees_the_others(tmp_path):
+def test_going_back_takes_the_newest_before_a_step_and_frees_the_others(tmp_path, way):
     write_steps(tmp_path, 1, 2, 3)
-    assert commits_module.before(tmp_path, 3).step == 2
-    assert sorted(p.name.split("-")[0] for p in tmp_path.iterdir()) == [
-        "step_000000001", "step_000000002", "step_000000003.trash"]  # fmt: skip
+    assert before(tmp_path, 3).step == 2
+    left = {"renamed": ["3.trash"], "marked": ["3", "3.unfinished"]}[way]
+    assert [name.split("-")[0] for name in names(tmp_path)] == [
+        f"step_00000000{name}" for name in ("1", "2", *left)
+    ]
     write(tmp_path, 3, tensors(seed=9), {})  # another state has room there
 
 
 def test_going_back_stays_at_the_only_commit(tmp_path):
     write_steps(tmp_path, 3)
-    assert commits_module.before(tmp_path, 3).step == 3
+    assert before(tmp_path, 3).step == 3
     assert names(tmp_path) == ["step_000000003"]
 
 
 def test_going_back_passes_over_damaged_commits(tmp_path):
     write_steps(tmp_path, 1, 2)
     (tmp_path / "step_000000002" / "manifest.json").write_text("{}")
-    assert commits_module.before(tmp_path, 5).step == 1
+    assert before(tmp_path, 5).step == 1
     (tmp_path / "step_000000001" / "manifest.json").write_text("{}")
     with pytest.raises(UserError, match="ERROR 78: there is no commit to go back to"):
-        commits_module.before(tmp_path, 5)
+        before(tmp_path, 5)
+
+
+def test_what_is_unfinished_is_no_commit_and_nothing_is_said_of_it(tmp_path):
+    """As a kill leaves it on a mounted object store: # fault H9"""
+    one, two = write_steps(tmp_path, 1, 2)
+    (tmp_path / "step_000000002.unfinished").touch()
+    found = []
+    assert newest(tmp_path, found) == one and found == []
+    find_refused(two.path, 78, "it is not finished")
+    assert write(tmp_path, 2, tensors(9), FIELDS).step == 2  # another state has room there
+    assert names(tmp_path) == ["step_000000001", "step_000000002"]
+
+
+@pytest.mark.parametrize(
+    "kind, way",
+    [
+        ("ext4", True), ("nfs4", True), ("lustre", True), ("overlay", True), ("fuseblk", True),
+        ("", True), ("fuse", False), ("fuse.gcsfuse", False), ("fuse.s3fs", False),
+    ],
+)  # fmt: skip
+def test_which_file_systems_rename_at_once(tmp_path, monkeypatch, kind, way):
+    monkeypatch.setattr(files, "file_system", lambda directory: kind)
+    assert files.renames_at_once(tmp_path) is way

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from resnet_tf import checkpoint
-from resnet_tf.checkpoint import commit as commits
+from resnet_tf.checkpoint.directory import sweep
 from resnet_tf.checkpoint.restore import open_reader
 from resnet_tf.errors import UserError
 
@@ -16,7 +16,7 @@ SIZE = 20_000
 def save(directory, step):
     tensors = {"model/x": np.full(SIZE, step, np.float32)}
     checkpoint.write(directory / "checkpoints", step, tensors, {})
-    commits.sweep(directory / "checkpoints", keep=1)
+    sweep(directory / "checkpoints", keep=1)
 
 
 def step_and_values(commit):

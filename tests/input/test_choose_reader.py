@@ -5,6 +5,7 @@ import dataclasses
 import made
 import pytest
 
+from resnet_tf import files
 from resnet_tf.errors import UserError
 from resnet_tf.input import readers
 from resnet_tf.input.memory import MemoryReader
@@ -30,7 +31,7 @@ def limits(monkeypatch, small, large):
 
 
 def disk(monkeypatch, kind):
-    monkeypatch.setattr(readers, "_file_system", lambda path: kind)
+    monkeypatch.setattr(readers, "file_system", lambda path: kind)
 
 
 @pytest.mark.parametrize("fixed, kind, expected", [
@@ -116,8 +117,8 @@ fs /mnt/scratch lustre rw 0 0
 def test_file_system_by_the_table_of_mounts(tmp_path, monkeypatch, path, network):
     table = tmp_path / "mounts"
     table.write_text(MOUNTS)
-    monkeypatch.setattr(readers, "open", lambda *_, **how: table.open(**how), raising=False)
-    monkeypatch.setattr(readers.os.path, "realpath", lambda directory: directory)
+    monkeypatch.setattr(files, "open", lambda *_, **how: table.open(**how), raising=False)
+    monkeypatch.setattr(files.os.path, "realpath", lambda directory: directory)
     assert on_network(path) is network
 
 
@@ -125,5 +126,5 @@ def test_without_a_table_of_mounts_no_disk_is_a_networks(monkeypatch):
     def refuse(*_, **__):
         raise FileNotFoundError(2, "No such file or directory")
 
-    monkeypatch.setattr(readers, "open", refuse, raising=False)
+    monkeypatch.setattr(files, "open", refuse, raising=False)
     assert on_network("/mnt/data") is False

@@ -116,7 +116,7 @@ def test_an_old_commit_that_stays_costs_a_line_not_the_run(data, tmp_path, monke
     def refuse(*_):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(commit, "sweep", refuse)
+    monkeypatch.setattr("resnet_tf.checkpoint.retention.sweep", refuse)
     small_runs.train(data, tmp_path / "run", **RUN)
     assert "an old commit could not be removed" in capsys.readouterr().err
     assert steps(tmp_path) == [12, 10, 8, 6, 4, 2]
