@@ -68,11 +68,16 @@ def file_system(path: str | os.PathLike) -> str:
     return kind
 
 
+def comes_by_fuse(directory: str | os.PathLike) -> bool:
+    """Whether a program stands for the file system, as for object stores, and not the kernel."""
+    kind = file_system(directory)
+    return kind == "fuse" or kind.startswith("fuse.")
+
+
 def renames_at_once(directory: str | os.PathLike) -> bool:
     """Whether a directory that is renamed in there has its new name at once, with all in it.
 
     Disks and network file systems do that. Object stores that are mounted as one rename file by
     file; they come by FUSE, of which nothing is taken for granted.
     """
-    kind = file_system(directory)
-    return kind != "fuse" and not kind.startswith("fuse.")
+    return not comes_by_fuse(directory)

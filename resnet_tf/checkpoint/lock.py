@@ -3,25 +3,31 @@
 The lock is the kernel's (`flock`) on a file `lock` in the directory, so it ends with its process,
 however that ends, and no stale one is ever left. The file says who holds it.
 
-Where a file system has no such lock, making the file is the lock. A process that is killed then
-leaves it behind, and whether that process is gone a person must say, by removing the file: on a
-shared disk nobody can see the processes of another machine.
+Where a file system has no such lock, making the file is the lock; and where it comes by FUSE, the
+kernel's may hold on one machine only, so a file that another machine made counts, too. A process
+that is killed then leaves a stale one behind. One of this machine is taken over once its process is
+gone; one of another machine a person must remove, since nobody can see the processes there.
 """
 
 import contextlib
 import errno
 import fcntl
+import hashlib
 import json
 import os
 import pathlib
 import socket
+import tempfile
 import time
+from collections.abc import Iterator
 
 from resnet_tf import errors
 from resnet_tf.errors import UserError
+from resnet_tf.files import comes_by_fuse
 
 FILE_NAME = "lock"
 _NO_FLOCK = (errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK, errno.EINVAL)
+_BY_HAND = "; if that is gone, remove this file"
 
 
 class Lock:
@@ -42,6 +48,8 @@ class Lock:
             "host": socket.gethostname(),
             "pid": os.getpid(),
             "since": time.strftime("%Y-%m-%d %H:%M:%S %z"),
+            "machine": _machine(),
+            "started": _started(os.getpid()),
         }
         os.truncate(self._descriptor, 0)
         os.pwrite(self._descriptor, json.dumps(holder).encode() + b"\n", 0)
@@ -59,12 +67,30 @@ class Lock:
                     raise
                 if made:
                     return descriptor
-                raise self._held(descriptor, "; if that is gone, remove this file") from None
+                self._remove_stale_or_refuse(descriptor)
+                continue
+            if not made and self._is_of_another_machine(descriptor):
+                raise self._held(descriptor, _BY_HAND)
             # Whoever had it may have removed the file between the two calls.
             with contextlib.suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(descriptor), os.stat(self._path)):
                     return descriptor
             os.close(descriptor)
+
+    def _remove_stale_or_refuse(self, descriptor: int) -> None:
+        """Of a lock that is a file only. One process of this machine at a time gets to look."""
+        with _alone_on_this_machine(self._path), contextlib.suppress(FileNotFoundError):
+            same = os.path.samestat(os.fstat(descriptor), os.stat(self._path))
+            if same and not _is_gone(_holder(descriptor)):
+                raise self._held(descriptor, _BY_HAND)
+            if same:
+                self._path.unlink()
+        os.close(descriptor)
+
+    def _is_of_another_machine(self, descriptor: int) -> bool:
+        """Whether the kernel's lock, which was free here, may be held elsewhere."""
+        machine = _holder(descriptor).get("machine")
+        return comes_by_fuse(self._path.parent) and machine not in (None, _machine())
 
     def _open(self) -> tuple[bool, int]:
         """Whether the file was made, and its descriptor."""
@@ -76,13 +102,12 @@ class Lock:
 
     def _held(self, descriptor: int, also: str = "") -> UserError:
         """The error that says who has the lock; closes the file."""
+        holder = _holder(descriptor)
+        os.close(descriptor)
         try:
-            holder = json.loads(os.pread(descriptor, 4096, 0))
             who = f"host {holder['host']}, pid {holder['pid']}, since {holder['since']}"
-        except (ValueError, KeyError, TypeError):
+        except KeyError:
             who = "a process that has not said which"  # it has only just taken it
-        finally:
-            os.close(descriptor)
         return UserError(
             errors.NOT_WRITABLE,
             f"the model directory is locked by {who}",
@@ -110,3 +135,44 @@ class Lock:
         with contextlib.suppress(FileNotFoundError):
             self._path.unlink()
         os.close(self._descriptor)
+
+
+def _holder(descriptor: int) -> dict:
+    """What the file says; nothing where it says nothing."""
+    try:
+        holder = json.loads(os.pread(descriptor, 4096, 0))
+    except ValueError:
+        return {}
+    return holder if isinstance(holder, dict) else {}
+
+
+def _is_gone(holder: dict) -> bool:
+    """Whether it is certain that the holder's process is over."""
+    return holder.get("machine") == _machine() and holder.get("started") != _started(
+        holder.get("pid")
+    )
+
+
+def _machine() -> str:
+    """This boot of this machine, and the part of its processes that this one can see."""
+    boot = pathlib.Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return f"{boot} {os.readlink('/proc/self/ns/pid')}"
+
+
+def _started(pid: object) -> str | None:
+    """When a process began, in ticks since the boot; None for one that is over."""
+    try:
+        text = pathlib.Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    state, *fields = text.rpartition(")")[2].split()  # a name may have brackets
+    return None if state in "ZX" else fields[18]
+
+
+@contextlib.contextmanager
+def _alone_on_this_machine(path: pathlib.Path) -> Iterator[None]:
+    name = hashlib.sha256(os.fsencode(os.path.realpath(path))).hexdigest()[:16]
+    guard = os.path.join(tempfile.gettempdir(), f"resnet_tf-{os.getuid()}-{name}")
+    with open(guard, "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

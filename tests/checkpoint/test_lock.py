@@ -11,6 +11,7 @@ import sys
 
 import pytest
 
+from resnet_tf import files
 from resnet_tf.checkpoint import Lock, lock
 from resnet_tf.errors import UserError
 
@@ -33,9 +34,9 @@ held.release()
 """
 
 
-def hold(directory):
+def hold(directory, code=HOLD):
     return subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(directory)], cwd=ROOT, text=True,
+        [sys.executable, "-c", code, str(directory)], cwd=ROOT, text=True,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
 
@@ -101,17 +102,102 @@ def test_a_file_that_says_nothing(tmp_path):
         )
 
 
-def test_a_file_system_without_locks(tmp_path, monkeypatch):
-    def unsupported(*_):
+@pytest.fixture
+def without_locks(monkeypatch):
+    """A file system that has none; that of temporary files has."""
+    real = fcntl.flock
+
+    def flock(file, how):
+        if not isinstance(file, int):
+            return real(file, how)
         raise OSError(errno.ENOTSUP, "not supported")
 
-    monkeypatch.setattr(lock.fcntl, "flock", unsupported)
+    monkeypatch.setattr(lock.fcntl, "flock", flock)
+
+
+def test_a_file_system_without_locks(tmp_path, without_locks):
+    """# fault H7"""
     first = Lock(tmp_path)
+    before = (tmp_path / "lock").read_bytes()
     with pytest.raises(UserError) as caught:
         Lock(tmp_path)
     assert caught.value.code == 77 and "if that is gone, remove this file" in caught.value.remedy
+    assert (tmp_path / "lock").read_bytes() == before
     first.release()
     Lock(tmp_path).release()
+
+
+def left_by(tmp_path, **changed):
+    """A file as a process leaves it that was killed."""
+    taken = Lock(tmp_path)
+    holder = json.loads((tmp_path / "lock").read_text()) | changed
+    taken.release()
+    (tmp_path / "lock").write_text(json.dumps(holder))
+
+
+OVER = subprocess.Popen(["true"])
+OVER.wait()
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"pid": OVER.pid},  # no such process
+        {"started": "1"},  # another process that got its number
+    ],
+    ids=["gone", "another"],
+)
+def test_a_stale_file_of_this_machine_is_taken_over(tmp_path, without_locks, changed):
+    """# fault H6"""
+    left_by(tmp_path, **changed)
+    taken = Lock(tmp_path)
+    assert json.loads((tmp_path / "lock").read_text())["pid"] == os.getpid()
+    refused(tmp_path)
+    taken.release()
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"machine": "another pid:[1]", "pid": OVER.pid}, {"machine": None}, {}],
+    ids=["another machine", "not said", "still there"],
+)
+def test_what_may_be_held_is_not_taken_over(tmp_path, without_locks, changed):
+    left_by(tmp_path, **changed)
+    refused(tmp_path)
+    (tmp_path / "lock").write_text("")
+    assert refused(tmp_path).endswith("a process that has not said which")
+
+
+@pytest.mark.parametrize("kind, held", [("fuse.gcsfuse", True), ("ext4", False), ("nfs4", False)])
+def test_a_file_of_another_machine_counts_where_locks_are_of_one_machine(
+    tmp_path, monkeypatch, kind, held
+):
+    monkeypatch.setattr(files, "file_system", lambda directory: kind)
+    left_by(tmp_path, machine="another pid:[1]")
+    if held:
+        assert refused(tmp_path).startswith("the model directory is locked by host ")
+        left_by_us = tmp_path / "ours"
+        left_by_us.mkdir()
+        left_by(left_by_us, pid=OVER.pid)
+        Lock(left_by_us).release()
+    else:
+        Lock(tmp_path).release()
+
+
+def test_of_many_that_find_a_stale_file_one_has_it(tmp_path):
+    left_by(tmp_path, pid=OVER.pid)
+    without = "import fcntl, errno; real = fcntl.flock\n" + (
+        "def flock(file, how):\n"
+        "    if not isinstance(file, int): return real(file, how)\n"
+        "    raise OSError(errno.ENOTSUP, 'not supported')\n"
+        "fcntl.flock = flock\n"
+    )
+    processes = [hold(tmp_path, without + HOLD) for _ in range(12)]
+    said = [process.stdout.readline() for process in processes]
+    assert sorted(said) == [""] * 11 + ["held\n"]
+    for process in processes:
+        process.communicate("\n", timeout=60)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_file_may_vanish_while_it_is_taken(tmp_path, monkeypatch):
