@@ -1,0 +1,1 @@
+"""Campaigns: what a run survives, counted. `python -m campaigns` in tests/ runs them."""

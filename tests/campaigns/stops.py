@@ -1,0 +1,119 @@
+"""SIGTERM at random moments, of train.py and eval.py; and starts of many in one directory."""
+
+import collections
+import pathlib
+import random
+import re
+import signal
+import time
+
+from campaigns import campaign, runs
+from resnet_tf import checkpoint
+
+# Saves and evaluations often enough that many signals meet one.
+_OFTEN = ("--steps=200", "--save_every_steps=4", "--eval_every_steps=8", "--keep=2")
+_STARTERS = 3
+
+
+def sigterms(folder: pathlib.Path, count: int, workers: int) -> campaign.Result:
+    """One signal a run; one in five is sent to eval.py."""
+    folder.mkdir(parents=True, exist_ok=True)
+    begin = time.monotonic()
+    undisturbed = runs.finish(folder / "undisturbed", *_OFTEN)
+    length = time.monotonic() - begin
+
+    def case(place, number):
+        chance = random.Random(number)
+        if number % 5 == 4:
+            return _of_eval(folder / "undisturbed", place, chance)
+        run = place / "run"
+        process = runs.train(run, *_OFTEN)
+        code, seconds = _terminate(process, chance.uniform(0, 0.9 * length))
+        if code == 0:
+            return {"when": "after the end", "seconds": 0.0}
+        assert code == 143, f"code {code}\n{process.stderr}"
+        last = process.stderr.splitlines()[-1]
+        assert last.startswith("ERROR 143: stopped by SIGTERM "), last
+        reached = re.search(r"at step (\d+), which is committed", last)
+        if reached:
+            assert checkpoint.find(run).step == int(reached[1]), last
+        else:
+            assert not checkpoint.commits(run / "checkpoints"), last
+        assert runs.finish(run, *_OFTEN) == undisturbed
+        return {"when": "in training" if reached else "in start-up", "seconds": seconds}
+
+    def figures(found):
+        when = collections.defaultdict(list)
+        for fact in found:
+            when[fact["when"]].append(fact["seconds"])
+        return "; ".join(
+            f"{len(seconds)} {name}: {campaign.spread(seconds)}" if max(seconds) else
+            f"{len(seconds)} {name}"
+            for name, seconds in sorted(when.items())
+        )  # fmt: skip
+
+    promise = (
+        "SIGTERM ends with code 143 and a commit of the step that it names, from which the run ends"
+        " in the same bits (least, median and most seconds from the signal to the end)"
+    )
+    return campaign.run("SIGTERMs", promise, case, range(count), folder, workers, figures)
+
+
+def _of_eval(run: pathlib.Path, place: pathlib.Path, chance: random.Random) -> dict:
+    before = runs.committed(run)
+    process = runs.start(
+        f"--checkpoint={run}", "--devices=cpu", "--batch_size=1", "--crops=5", "--flip",
+        script="eval.py", output=place / "eval.out",
+    )  # fmt: skip
+    code, seconds = _terminate(process, chance.uniform(0, 6))
+    assert code in (0, 143), f"code {code}\n{process.stderr}"
+    assert runs.committed(run) == before
+    return {"when": "in eval.py" if code else "after the end", "seconds": seconds}
+
+
+def _terminate(process: runs.Process, moment: float) -> tuple[int, float]:
+    """The code with which it ends, and the seconds that it takes."""
+    time.sleep(moment)
+    process.kill(signal.SIGTERM)
+    begin = time.monotonic()
+    code = process.wait()
+    return code, time.monotonic() - begin
+
+
+def simultaneous(folder: pathlib.Path, count: int, workers: int) -> campaign.Result:
+    """So many starts in one directory at once: one has it, the others change nothing."""
+    long = ("--steps=1000000", "--save_every_steps=50", "--eval_every_steps=0")
+
+    def case(place, number):
+        run = place / "run"
+        processes = []
+        for starter in range(_STARTERS):
+            output = place / f"{starter}.out"
+            processes.append(runs.start(f"--model_dir={run}", *runs.MICRO, *long, output=output))
+        end = time.monotonic() + runs.TIMEOUT
+        while sum(process.poll() is None for process in processes) > 1:
+            assert time.monotonic() < end, "more than one goes on"
+            time.sleep(0.02)
+        (winner,) = [process for process in processes if process.poll() is None]
+        while not checkpoint.commits(run / "checkpoints"):
+            assert winner.poll() is None, winner.stderr
+            time.sleep(0.05)
+        winner.kill(signal.SIGTERM)
+        assert winner.wait() == 143, winner.stderr
+        for process in processes:
+            if process is not winner:
+                last = process.stderr.splitlines()[-1]
+                assert process.code == 77, f"code {process.code}: {last}"
+                assert f"pid {winner.pid}," in last or "has not said which" in last, last
+                assert process.events == []
+        lines = (run / "journal.jsonl").read_text()
+        assert lines.count('"event": "start"') == 1
+        last = winner.stderr.splitlines()[-1]
+        assert f"at step {checkpoint.find(run).step}, which is committed" in last
+        return {}
+
+    promise = (
+        f"of {_STARTERS} starts in one directory one trains, the others end with 77 and change"
+        " nothing"
+    )
+    return campaign.run("starts", promise, case, range(count), folder, workers)
