@@ -241,6 +241,9 @@ def test_report_of_one_run_and_of_two(runs, script, tmp_path):
     assert event["event"] == "report" and event["output"] == f"{tmp_path}/one.html"
     one = (tmp_path / "one.html").read_text()
     assert "Confusion" in one and "Calibration" in one
+    # As full as the one that the run left.
+    there = (runs[0] / "report.html").read_text()
+    assert one.count("<figure>") == there.count("<figure>") and "As it was trained on" in one
     process = script("tools/report.py", *runs, cwd=tmp_path)
     assert process.returncode == 0, process.stderr
     both = (tmp_path / "report.html").read_text()
@@ -279,6 +282,7 @@ BAD = [
     (["tools/predict.py", "--checkpoint=/nonexistent", "a.png"], 66, "/nonexistent"),
     (["tools/report.py"], 64, "no run is given"),
     (["tools/report.py", "tests"], 66, "there is no journal here | tests"),
+    (["tools/report.py", "RUN", "--data_dir=tests", "--output=a.html"], 66, "| tests"),
     (["tools/report.py", "RUN", "RUN", "--output=none/a.html"], 73, "no file can be written here"),
     (["tools/export.py", "--checkpoint=RUN"], 64, "output must be given"),
     (["tools/export.py", "--checkpoint=RUN", "--output=tests"], 73, "the output exists | "),
