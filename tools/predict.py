@@ -52,7 +52,8 @@ def main(sources):
     from resnet_tf.reporting import journal
 
     synsets = read_synsets(pathlib.Path(_SYNSETS.value)) if _SYNSETS.value else None
-    paths = evaluation.listed_pictures(sources, sys.stdin)
+    # Names of files are bytes, which need not be text in any encoding.
+    paths = evaluation.listed_pictures(sources, sys.stdin.buffer)
     commit = checkpoint.find(_CHECKPOINT.value)
     with make_strategy(devices).scope():
         loaded = evaluation.load(commit, _WEIGHTS.value)
@@ -84,10 +85,11 @@ def _line(row: dict) -> str:
     file = errors.plain(row["file"])
     if "error" in row:
         return f"{file}  - {errors.plain(row['error'])}"
-    shown = "  ".join(f"{entry['score']:6.1%} {entry['class']}" for entry in row["top"])
+    shown = "  ".join(f"{e['score']:6.1%} {errors.plain(e['class'])}" for e in row["top"])
     if "true" not in row:
         return f"{file}  {shown}"
-    mark = "right" if row["top"][0]["class"] == row["true"] else f"wrong, is {row['true']}"
+    right = row["top"][0]["class"] == row["true"]
+    mark = "right" if right else f"wrong, is {errors.plain(row['true'])}"
     return f"{file}  {shown}  ({mark})"
 
 

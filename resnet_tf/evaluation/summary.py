@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from resnet_tf import errors
-from resnet_tf.errors import UserError
+from resnet_tf.errors import UserError, plain
 from resnet_tf.evaluation import metrics
 from resnet_tf.evaluation.predictions import Predictions
 from resnet_tf.files import replace_synced
@@ -93,7 +93,7 @@ def describe(event: dict) -> Iterable[str]:
     low, high = event["top1_interval"]
     loss = "not finite" if event["loss"] is None else f"{event['loss']:.4f}"
     yield (
-        f"{event['split']}: {event['examples']:,} records, each seen once, by step"
+        f"{plain(event['split'])}: {event['examples']:,} records, each seen once, by step"
         f" {event['step']} with its {event['weights']} weights"
     )
     yield (
@@ -108,7 +108,7 @@ def describe(event: dict) -> Iterable[str]:
     )
     if event["most_confused"]:
         pairs = (
-            f"{pair['label']} taken for {pair['predicted']} {pair['count']:,}×"
+            f"{plain(pair['label'])} taken for {plain(pair['predicted'])} {pair['count']:,}×"
             for pair in event["most_confused"][:3]
         )
         yield "most confused: " + ", ".join(pairs)

@@ -78,6 +78,15 @@ def test_lines_for_people():
     assert "by the other labels: none of 0 records" in lines
 
 
+def test_names_do_nothing_to_a_terminal():
+    event = {"split": "te\x1b[2Jst", "step": 3, "weights": "raw"}
+    event |= Summary.of(ROWS, ("cat\x1b[31m", "two\nlines", "bird")).to_json()
+    lines = list(describe(event))
+    assert lines[0].startswith("te\\x1b[2Jst: ")
+    assert "cat\\x1b[31m taken for two\\nlines 1×" in lines[-1]
+    assert all(line.isprintable() for line in lines)
+
+
 def test_places_for_files(tmp_path):
     refuse_place(tmp_path / "a.csv")
     write_table(tmp_path / "a.csv", "x\n")

@@ -2,7 +2,9 @@
 
 import csv
 import json
+import os
 import pathlib
+import runpy
 import subprocess
 import sys
 
@@ -192,6 +194,34 @@ def test_predict_goes_on_after_a_bad_picture(runs, pictures, tmp_path):
     last = process.stderr.splitlines()[-1]
     assert last.startswith(f"ERROR 65: 2 of {len(names)} pictures could not be used, first: ")
     assert "bad.png" in last and "Traceback" not in process.stderr
+
+
+def test_predict_takes_names_that_are_no_text(runs, pictures, tmp_path):
+    (encoded, *_) = (path.read_bytes() for path in pictures.glob("0/*.png"))
+    for name in (b"caf\xe9.png", b"\xff\xff.png"):
+        (tmp_path / os.fsdecode(name)).write_bytes(encoded)
+    process = subprocess.run(
+        [sys.executable, ROOT / "tools/predict.py", f"--checkpoint={runs[0]}", "--table", "-"],
+        cwd=tmp_path, capture_output=True, timeout=600, input=b"caf\xe9.png\n\xff\xff.png\n\xfe\n",
+    )  # fmt: skip
+    stderr = process.stderr.decode()
+    assert process.returncode == 65 and "Traceback" not in stderr, stderr
+    found = [json.loads(line) for line in process.stdout.splitlines()]
+    assert [os.fsencode(line["file"]) for line in found] == [
+        b"caf\xe9.png",
+        b"\xff\xff.png",
+        b"\xfe",
+    ]
+    assert ["error" in line for line in found] == [False, False, True]
+    assert "caf\\udce9.png  " in stderr
+
+
+def test_the_table_of_predict_does_nothing_to_a_terminal():
+    line = runpy.run_path(str(ROOT / "tools/predict.py"))["_line"]
+    row = {"file": "a\x1b.png", "top": [{"class": "cat\x1b[31m", "score": 0.5}]}
+    assert line(row) == "a\\x1b.png   50.0% cat\\x1b[31m"
+    assert line(row | {"true": "cat\x1b[31m"}).endswith("(right)")
+    assert line(row | {"true": "two\nlines"}).endswith("(wrong, is two\\nlines)")
 
 
 # --- compare.py
