@@ -57,9 +57,9 @@ def main(sources):
     commit = checkpoint.find(_CHECKPOINT.value)
     with make_strategy(devices).scope():
         loaded = evaluation.load(commit, _WEIGHTS.value)
-    temperature = (
-        evaluation.stored_temperature(commit, loaded.weights) if _CALIBRATED.value else 1.0
-    )
+    temperature = 1.0
+    if _CALIBRATED.value:
+        temperature, _ = evaluation.stored_temperature(commit, loaded.weights)
     explainer = evaluation.Explainer(loaded, _EXPLAIN.value) if _EXPLAIN.value else None
     bad = []
     for row in evaluation.predict(

@@ -115,11 +115,25 @@ def describe(event: dict) -> Iterable[str]:
     if fitted := event.get("fitted_temperature"):
         yield (
             f"temperature {fitted['temperature']:.4g}: loss {fitted['loss_before']:.4f} before,"
-            f" {fitted['loss_after']:.4f} after, on this split"
+            f" {fitted['loss_after']:.4f} after, fitted on {plain(fitted['fitted_on'])}"
         )
+        if fitted["evaluated_by_default"]:
+            yield _flattering(fitted["fitted_on"])
+    if "temperature" in event:
+        split = plain(event["fitted_on"] or "a split that is not known")
+        yield f"temperature {event['temperature']:.4g}, fitted on {split}"
+        if event["fitted_on"] == event["split"]:
+            yield _flattering(event["split"])
     if alternative := event.get("alternative"):
         share = "none" if alternative["top1"] is None else f"{alternative['top1']:.2%}"
         yield f"by the other labels: {share} of {alternative['examples']:,} records"
+
+
+def _flattering(split: str) -> str:
+    return (
+        f"WARNING: loss and calibration error with this temperature flatter the network on"
+        f" {plain(split)}, which it was fitted on; fit on a split that is not evaluated: --split"
+    )
 
 
 def refuse_place(path: str | os.PathLike) -> None:

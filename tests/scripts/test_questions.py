@@ -84,10 +84,12 @@ def test_figures_and_tables_agree_with_each_other(evaluated):
 
 def test_the_temperature_is_kept_and_used(runs, evaluated, script):
     fitted = evaluated[1]["fitted_temperature"]
-    assert fitted["loss_after"] <= fitted["loss_before"]
+    assert fitted["loss_after"] <= fitted["loss_before"] and fitted["fitted_on"] == "test"
+    assert "WARNING: " in evaluated[2] and "on test, which it was fitted on" in evaluated[2]
     process = script("eval.py", f"--checkpoint={runs[0]}", "--calibrated", "--weights=raw")
     (event,) = events(process)
-    assert event["temperature"] == fitted["temperature"]
+    assert event["temperature"] == fitted["temperature"] and event["fitted_on"] == "test"
+    assert "on test, which it was fitted on" in process.stderr
     assert event["loss"] == pytest.approx(fitted["loss_after"], rel=1e-4)
     assert event["correct_top1"] == evaluated[1]["correct_top1"]
 
