@@ -30,7 +30,7 @@ def test_points_are_where_the_ticks_say():
     ((a, b, c),) = lines(svg)
     assert a[0] < b[0] < c[0] and b[0] - a[0] == pytest.approx(c[0] - b[0], abs=0.2)
     assert b[1] < c[1] < a[1] and c[1] - b[1] == pytest.approx(a[1] - c[1], abs=0.2)
-    assert {"0", "20", "100", "1", "1.5", "3", "step", "loss"} <= set(texts(svg))
+    assert {"0", "20", "100", "1.0", "1.5", "3.0", "step", "loss"} <= set(texts(svg))
     tick = next(t for t in svg.iter(f"{SVG}text") if t.text == "20")
     assert float(tick.get("x")) == pytest.approx(a[0] + (c[0] - a[0]) / 5, abs=0.2)
 
@@ -47,8 +47,38 @@ def test_what_is_not_finite_is_left_out():
     nan, inf = math.nan, math.inf
     svg = parsed(charts.line_chart([("a", [1, 2, 3, 4], [nan, 5, inf, 7])], "x", "y"))
     assert [len(line) for line in lines(svg)] == [2]
+    svg = parsed(charts.line_chart([("a", [1, 2, 3, 10**400], [-1e308, 1e308, 5, 5])], "x", "y"))
+    assert [len(line) for line in lines(svg)] == [1]
     assert charts.line_chart([("a", [1, 2], [nan, inf]), ("b", [], [])], "x", "y") == ""
     assert charts.line_chart([], "x", "y") == ""
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "first", "last"),
+    [
+        (0, 50_000, "0", "50,000"),
+        (0, 2_500_000, "0", "2,500,000"),
+        (123_456, 123_460, "123,456", "123,460"),
+        (0.99312, 0.99318, "0.99312", "0.99318"),
+        (1e-5, 2e-5, "0.000010", "0.000020"),
+        (1e-7, 2e-7, "1.0e-07", "2.0e-07"),
+        (0, 3e7, "0.0e+00", "3.0e+07"),
+        (0, 1, "0.0", "1.0"),
+    ],
+)
+def test_ticks_can_be_told_apart_and_read(low, high, first, last):
+    svg = parsed(charts.line_chart([("a", [1, 2], [low, high])], "x", "y"))
+    beside = [t.text for t in svg.iter(f"{SVG}text") if t.get("text-anchor") == "end"]
+    assert (beside[0], beside[-1]) == (first, last) and len(set(beside)) == len(beside)
+    assert max(map(len, beside)) <= 9
+
+
+@pytest.mark.parametrize("low, high", [(1, 1 + 1e-12), (0, 5e-324), (1e9, 1e9 + 0.5)])
+def test_what_no_axis_tells_apart_is_flat(low, high):
+    svg = parsed(charts.line_chart([("a", [1, 2], [low, high])], "x", "y"))
+    (((_, left), (_, right)),) = lines(svg)
+    beside = [t.text for t in svg.iter(f"{SVG}text") if t.get("text-anchor") == "end"]
+    assert left == right and len(set(beside)) == len(beside)
 
 
 @pytest.mark.parametrize("value", [0.0, 5.0, -3.0, 1e-12, 1e12])
@@ -75,6 +105,8 @@ def test_bars():
     widths = [float(bar.get("width")) for bar in svg.iter(f"{SVG}rect")]
     assert widths[0] == pytest.approx(2 * widths[1], abs=0.2)
     assert "a & b" in texts(svg) and any(text.endswith("…") for text in texts(svg))
+    svg = parsed(charts.bar_chart(["a", "b", "c"], [1_281_167, 1234.5, 0.5], " s"))
+    assert {"1,281,167 s", "1,234 s", "0.5 s"} <= set(texts(svg))
     assert charts.bar_chart([], []) == ""
     assert len(list(parsed(charts.bar_chart(["a"], [0])).iter(f"{SVG}rect"))) == 1
 

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from resnet_tf.reporting.journal import Journal, emit, read
+from resnet_tf.reporting.journal import Journal, emit, number, read
 from resnet_tf.reporting.steps import COLUMNS
 
 FILE = "journal.jsonl"
@@ -147,3 +147,21 @@ def test_a_disk_that_is_full_costs_one_line_and_no_run(tmp_path, capsys):
     assert err.splitlines() == [
         "the journal cannot be written: [Errno 28] No space left on device; the run goes on"
     ]
+
+
+def test_lines_that_are_no_events_are_passed_over_and_do_not_stop_a_resumed_run(tmp_path):
+    strange = [
+        "[1]", "7", "{}", '{"event": ["train"]}', '{"event": "train", "loss": NaN}', "[" * 100_000,
+        '{"event": "train", "loss": -Infinity}', "step 3",
+    ]  # fmt: skip
+    sound = {"event": "train", "step": "three", "loss": None}
+    (tmp_path / FILE).write_text("\n".join([*strange, json.dumps(sound)]) + "\n")
+    assert read(tmp_path) == [sound]
+    Journal(tmp_path, resumed_step=20).close()
+    assert read(tmp_path) == [sound]
+
+
+@pytest.mark.parametrize("value", [None, "3", True, [3], {}, float("nan"), float("inf"), 10**400])
+def test_a_field_that_is_no_number(value):
+    assert number({"loss": value}, "loss") is None
+    assert number({"loss": 3}, "loss") == 3 and number({}, "loss") is None

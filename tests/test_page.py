@@ -2,10 +2,11 @@
 
 import base64
 import html.parser
+import re
 
 import pytest
 
-from resnet_tf.reporting.page import Curves, Page, Picture, render
+from resnet_tf.reporting.page import Curves, Page, Picture, render, results_of
 
 PNG = b"\x89PNG\r\n\x1a\nnot a real one"
 VOID = {"meta", "img", "br"}
@@ -123,3 +124,38 @@ def test_a_thousand_classes_stay_small():
 @pytest.mark.parametrize("runs", [[], [Curves("a", [], [])]])
 def test_a_run_that_has_just_begun(runs):
     assert "Curves" not in Reader(render(Page(title="new", runs=runs))).words
+
+
+STRANGE = (None, "soon", True, [1], {"a": 1}, float("nan"), float("-inf"), 10**400)
+
+
+def test_events_of_strange_numbers_are_left_out():
+    """Of each kind, and each of their fields; what is sound is drawn."""
+    words = Reader(render(Page(title="sound", runs=[Curves("a", list(events()), steps())]))).words
+    odd = [
+        {**event, name: value} for event in events() for name in event if name != "event"
+        for value in STRANGE
+    ]  # fmt: skip
+    odd += [{"event": kind} for kind in ("train", "eval", "done", "goodput")]
+    odd += [{"event": "goodput", "seconds": value} for value in STRANGE]
+    odd += [{"event": "goodput", "seconds": {"steps": value}} for value in STRANGE]
+    run = Curves("a", [*odd, *events()], steps())
+    text = render(Page(title="sound", runs=[run], results=results_of([run])))
+    assert {"Right first class", "Speed"} <= set(words) & set(Reader(text).words)
+    assert "nan" not in text and "inf" not in text.replace("information", "")
+    last = Curves("a", [{"event": "eval", "top1": "high"}, {"event": "train", "loss": [1]}], [])
+    assert results_of([last])[1] == ("a", "-", "-", "-", "-", "-")
+
+
+def test_times_of_a_command_that_are_sound():
+    told = {"steps": 3.5, "saving": 0, "report": "long", "evaluation": -1}
+    run = Curves("a", [{"event": "goodput", "seconds": told}], [])
+    words = Reader(render(Page(title="times", runs=[run]))).words
+    assert {"3.5 s", "0 s"} <= set(words) and not {"report", "evaluation"} & set(words)
+
+
+def test_the_style_is_of_what_there_is():
+    text = render(full())
+    style, body = text.split("</style>")
+    used = {name for names in re.findall(r'class="?([a-z ]+)', body) for name in names.split()}
+    assert set(re.findall(r"\.([a-z]+)\b(?=[^{};]*\{)", style)) == used

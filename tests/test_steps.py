@@ -69,3 +69,19 @@ def test_a_row_that_a_kill_cut_short_is_dropped(tmp_path):
     resumed.write(2, columns(2))
     resumed.close()
     assert path.read_text() == whole
+
+
+def test_rows_that_hold_no_numbers_are_passed_over(tmp_path):
+    log = StepLog(tmp_path, resumed_step=0)
+    log.write(1, columns(1, 2, 3))
+    log.close()
+    path = tmp_path / "steps.csv"
+    heading, first, *rest = path.read_text().splitlines(keepends=True)
+    cells = first.rstrip("\n").split(",")
+    for place in range(6):
+        for cell in ("", "much", "9" * 5000, '"'):
+            strange = [*cells[:place], cell, *cells[place + 1 :]]
+            path.write_text(heading + ",".join(strange) + "\n" + "".join(rest))
+            if cell == "9" * 5000 and place in (1, 2, 3):
+                continue  # a number, if a large one
+            assert set(steps(tmp_path)) <= {2, 3}

@@ -52,13 +52,10 @@ def main(sources):
     from resnet_tf.reporting import journal
 
     synsets = read_synsets(pathlib.Path(_SYNSETS.value)) if _SYNSETS.value else None
-    paths = evaluation.listed_pictures(sources, sys.stdin)
-    commit = checkpoint.find(_CHECKPOINT.value)
+    # Names of files are bytes, which need not be text in any encoding.
+    paths = evaluation.listed_pictures(sources, sys.stdin.buffer)
     with make_strategy(devices).scope():
-        loaded = evaluation.load(commit, _WEIGHTS.value)
-    temperature = (
-        evaluation.stored_temperature(commit, loaded.weights) if _CALIBRATED.value else 1.0
-    )
+        loaded, temperature = checkpoint.read(_CHECKPOINT.value, _loaded)
     explainer = evaluation.Explainer(loaded, _EXPLAIN.value) if _EXPLAIN.value else None
     bad = []
     for row in evaluation.predict(
@@ -80,14 +77,25 @@ def main(sources):
         )
 
 
+def _loaded(commit):
+    """The network of a commit, and the temperature of its answers."""
+    from resnet_tf import evaluation
+
+    loaded = evaluation.load(commit, _WEIGHTS.value)
+    if not _CALIBRATED.value:
+        return loaded, 1.0
+    return loaded, evaluation.stored_temperature(commit, loaded.weights)[0]
+
+
 def _line(row: dict) -> str:
     file = errors.plain(row["file"])
     if "error" in row:
         return f"{file}  - {errors.plain(row['error'])}"
-    shown = "  ".join(f"{entry['score']:6.1%} {entry['class']}" for entry in row["top"])
+    shown = "  ".join(f"{e['score']:6.1%} {errors.plain(e['class'])}" for e in row["top"])
     if "true" not in row:
         return f"{file}  {shown}"
-    mark = "right" if row["top"][0]["class"] == row["true"] else f"wrong, is {row['true']}"
+    right = row["top"][0]["class"] == row["true"]
+    mark = "right" if right else f"wrong, is {errors.plain(row['true'])}"
     return f"{file}  {shown}  ({mark})"
 
 

@@ -2,6 +2,7 @@
 
   python tools/report.py runs/digits                          runs/digits/report.html
   python tools/report.py --output=both.html runs/a runs/b     their curves over each other
+  python tools/report.py --data_dir=/mnt/digits runs/digits   the data is elsewhere now
 
 train.py writes the page of its run when it is done. This makes it anew for the newest commit, which
 it evaluates, also while the run goes on.
@@ -19,6 +20,9 @@ from resnet_tf.errors import UserError
 
 _OUTPUT = flags.DEFINE_string(
     "output", None, "HTML file to write; default: report.html in the run, or here for several"
+)
+_DATA_DIR = flags.DEFINE_string(
+    "data_dir", "", "of one run: its data; default: where it was trained on"
 )
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 100, "of one run: examples a step of evaluation")
 _DEVICES = flags.DEFINE_string("devices", "auto", "auto, cpu, cpu:N, gpu:all or gpu:0,1")
@@ -55,16 +59,19 @@ def _one(run: str, devices, output: pathlib.Path) -> None:
     from resnet_tf.distribution import make_strategy
     from resnet_tf.training import run_page
 
-    commit = checkpoint.find(run)
-    request = evaluation.Request(batch_size=_BATCH_SIZE.value)
-    evaluator = evaluation.Evaluator(commit, make_strategy(devices), request)
+    request = evaluation.Request(data_dir=_DATA_DIR.value, batch_size=_BATCH_SIZE.value)
+    strategy = make_strategy(devices)
+    commit, evaluator = checkpoint.read(
+        run, lambda commit: (commit, evaluation.Evaluator(commit, strategy, request))
+    )
+    config = Config.from_json(commit.manifest["config"] | {"model_dir": run})
     run_page.write(
         output,
-        Config.from_json(commit.manifest["config"] | {"model_dir": run}),
+        config,
         evaluator.manifest,
         evaluator.predict(commit),
         evaluator.reader,
-        [],
+        run_page.samples_of(commit, config, evaluator.manifest),
         commit.manifest["environment"],
     )
 

@@ -15,7 +15,13 @@ from resnet_tf.errors import UserError
 from resnet_tf.evaluation import label_maps, prediction_files, summary, temperature, views
 from resnet_tf.evaluation.evaluate import make_evaluation
 from resnet_tf.evaluation.predictions import Predictions
-from resnet_tf.evaluation.request import Request, data_for, groups_for, has_classes_of
+from resnet_tf.evaluation.request import (
+    Request,
+    data_for,
+    groups_for,
+    has_classes_of,
+    usual_split,
+)
 from resnet_tf.evaluation.saved import LoadedModel, load
 from resnet_tf.evaluation.summary import Summary
 from resnet_tf.reporting import Console
@@ -55,9 +61,9 @@ class Evaluator:
             self.split,
             views.with_room(pictures) if request.crops > 1 else pictures,
         )
-        self._temperature = 1.0
+        self._temperature, self._fitted_on = 1.0, None
         if request.calibrated:
-            self._temperature = temperature.stored(commit, self._saved.weights)
+            self._temperature, self._fitted_on = temperature.stored(commit, self._saved.weights)
         self._look = make_evaluation(
             strategy,
             _asked_for(self._saved, request, self._temperature, groups),
@@ -70,7 +76,8 @@ class Evaluator:
 
         Returns:
           checkpoint, step, weights and split, the fields of `Summary.to_json`, and what else
-          was asked for: `views`, `temperature`, `fitted_temperature`, `alternative`.
+          was asked for: `views`, `temperature` and the split that it was `fitted_on`,
+          `fitted_temperature`, `alternative`.
 
         Raises:
           UserError: 78 for a commit of another network, 65 unless each record was seen once, 73
@@ -83,7 +90,7 @@ class Evaluator:
         if number > 1:
             more["views"] = number
         if request.calibrated:
-            more["temperature"] = self._temperature
+            more |= {"temperature": self._temperature, "fitted_on": self._fitted_on}
         if request.fit_temperature:
             more["fitted_temperature"] = self._fit(commit, predictions)
         if self._alternatives is not None:
@@ -142,7 +149,8 @@ class Evaluator:
     def _fit(self, commit: Commit, predictions: Predictions) -> dict:
         fields = temperature.fit(predictions)
         temperature.store(commit, self._saved.weights, {"split": self.split, **fields})
-        return fields
+        usual = self.split == usual_split(commit, self._manifest)
+        return {**fields, "fitted_on": self.split, "evaluated_by_default": usual}
 
     def _write(self, predictions: Predictions, found: Summary) -> None:
         request = self._request

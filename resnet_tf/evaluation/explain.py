@@ -13,6 +13,8 @@ from resnet_tf.evaluation.saved import LoadedModel
 # Colours of the heat from none to most, in pixel units: dark blue, teal, yellow.
 _HEAT = np.array([(13, 8, 135), (33, 145, 140), (253, 231, 37)], np.float32)
 _STRENGTH = 0.6
+# Bytes of a file's name, on the file systems that are in use.
+_LONGEST_NAME = 255
 
 
 def grad_cam(loaded: LoadedModel, images: tf.Tensor, classes: tf.Tensor) -> tf.Tensor:
@@ -74,7 +76,7 @@ class Explainer:
         """Explains one picture, uint8 `[H, W, C]`; gives the name of the file."""
         heat = self._cam(pixels[None], tf.constant([klass]))[0].numpy()
         mixed = tf.io.encode_png(overlay(pixels, heat)).numpy()
-        file = self._folder / f"{number:05d}_{pathlib.Path(path).stem}.png"
+        file = self._folder / _name(f"{number:05d}_", pathlib.Path(path).stem, ".png")
         try:
             file.write_bytes(mixed)
         except OSError as error:
@@ -84,3 +86,11 @@ class Explainer:
     def _cannot(self, why: str) -> UserError:
         what = f"cannot be written: {why}"
         return UserError(errors.CANNOT_CREATE, what, self._folder, "give another --explain")
+
+
+def _name(before: str, stem: str, after: str) -> str:
+    """The three together, with the stem cut where that is longer than a file's name may be."""
+    room = _LONGEST_NAME - len(before) - len(after)
+    if len(os.fsencode(stem)) > room:
+        stem = os.fsencode(stem)[:room].decode("utf-8", "ignore")  # no half of a character
+    return before + stem + after

@@ -19,13 +19,13 @@ from resnet_tf.preprocessing import Preprocessing
 _ENDINGS = {".jpg", ".jpeg", ".png"}
 
 
-def listed(sources: Sequence[str], lines: Iterable[str] = ()) -> list[str]:
+def listed(sources: Sequence[str], lines: Iterable[str | bytes] = ()) -> list[str]:
     """Paths of pictures, in the order of `sources`; those of a folder in the order of their names.
 
     Args:
       sources: files, whatever their endings; folders, of which all JPEG and PNG files are taken,
         at any depth; patterns such as `photos/*.jpg`; or "-" for `lines`.
-      lines: a path each.
+      lines: a path each; bytes are a name as the file system has it, UTF-8 or not.
 
     Raises:
       UserError: 66 for a folder or pattern without pictures, or where there is nothing at all.
@@ -33,7 +33,7 @@ def listed(sources: Sequence[str], lines: Iterable[str] = ()) -> list[str]:
     found = []
     for source in sources:
         if source == "-":
-            found += [path for line in lines if (path := line.rstrip("\r\n"))]
+            found += [path for line in lines if (path := os.fsdecode(line).rstrip("\r\n"))]
         elif os.path.isdir(source):
             found += _some(source, _in_folder(source))
         elif not os.path.lexists(source) and glob.has_magic(source):
@@ -77,10 +77,13 @@ def batches(
     def decode(path):
         return decode_and_fit(tf.io.read_file(path), pictures)
 
+    # Traced before there are threads: TensorFlow warns of retracing where several wait for it.
+    decode = decode.get_concrete_function()
+
     def attempt(number: int) -> np.ndarray | str:
         try:
-            return decode(os.fsencode(paths[number])).numpy()
-        except tf.errors.OpError:
+            return decode(tf.constant(os.fsencode(paths[number]))).numpy()
+        except (tf.errors.OpError, UnicodeError):  # an error's text with a name that is no UTF-8
             return _reason(paths[number])
 
     starts = range(0, len(paths), batch_size)

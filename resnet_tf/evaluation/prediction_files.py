@@ -9,6 +9,7 @@ import csv
 import io
 import os
 import pathlib
+import re
 import uuid
 from collections.abc import Sequence
 
@@ -44,22 +45,49 @@ def write(
 def read(path: str | os.PathLike) -> dict[str, list]:
     """The columns of such a file: text, but for `loss` and the scores, which are floats.
 
+    Columns of other names are left out.
+
     Raises:
       UserError: 66 for a file that is missing, 65 for another kind of file.
     """
     path = pathlib.Path(path)
     try:
-        table = _read_parquet(path) if path.suffix.lower() == ".parquet" else _read_csv(path)
-        for name in ("key", "label", "loss", "top1", "score1"):
-            if name not in table:
-                raise ValueError(f"it has no column {name}")
+        is_parquet = path.suffix.lower() == ".parquet"
+        return _checked(_read_parquet(path) if is_parquet else _read_csv(path))
     except OSError as error:
         what = f"cannot be read: {error.strerror or error}"
         raise UserError(errors.MISSING_INPUT, what, path, "give another file") from error
     except ValueError as error:
         what, remedy = f"this is no file of predictions: {error}", "make one: eval.py --predictions"
         raise UserError(errors.BAD_DATA, what, path, remedy) from error
-    return table
+
+
+def _checked(table: dict[str, list]) -> dict[str, list]:
+    """The columns that are ours, of the types that they have."""
+    for name in ("key", "label", "loss", "top1", "score1"):
+        if name not in table:
+            raise ValueError(f"it has no column {name}")
+    return {
+        name: [(_float if _numeric(name) else _text)(name, entry) for entry in column]
+        for name, column in table.items()
+        if _numeric(name) or re.fullmatch(r"key|label|top\d+", name)
+    }
+
+
+def _float(name: str, entry: object) -> float:
+    try:
+        return float(entry)
+    except (TypeError, ValueError):
+        raise ValueError(f"column {name} has no number in {entry!r}") from None
+
+
+def _text(name: str, entry: object) -> str:
+    # Another program may have taken classes that are called 0, 1, … for numbers.
+    if isinstance(entry, int) and not isinstance(entry, bool):
+        return str(entry)
+    if not isinstance(entry, str):
+        raise ValueError(f"column {name} has no text in {entry!r}")
+    return entry
 
 
 def columns(predictions: Predictions, keys: Sequence[str], names: Sequence[str]) -> dict[str, list]:
@@ -89,16 +117,18 @@ def _csv(table: dict[str, list]) -> str:
 
 
 def _read_csv(path: pathlib.Path) -> dict[str, list]:
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = csv.reader(file, strict=True)
+    # Spreadsheets put a mark of three bytes before the text.
+    with open(path, newline="", encoding="utf-8-sig") as file:
         try:
-            heading, *rows = rows
+            rows = list(csv.reader(file, strict=True))
         except csv.Error as error:
             raise ValueError(error) from error
+    if not rows:
+        raise ValueError("it is empty")
+    heading, *rows = rows
     if any(len(row) != len(heading) for row in rows):
         raise ValueError("its rows differ in length")
-    table = dict(zip(heading, map(list, zip(*rows)))) if rows else {name: [] for name in heading}
-    return {n: [float(x) for x in c] if _numeric(n) else c for n, c in table.items()}
+    return dict(zip(heading, map(list, zip(*rows)))) if rows else {name: [] for name in heading}
 
 
 def _write_parquet(path: pathlib.Path, table: dict[str, list]) -> None:
@@ -122,11 +152,17 @@ def _read_parquet(path: pathlib.Path) -> dict[str, list]:
     import pyarrow
     import pyarrow.parquet
 
+    if not path.stat().st_size:
+        raise ValueError("it is empty")
     try:
         return pyarrow.parquet.read_table(path).to_pydict()
-    except pyarrow.ArrowInvalid as error:
+    except pyarrow.ArrowException as error:
         raise ValueError(error) from error
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise ValueError(error) from error  # what pyarrow says of a damaged file
 
 
 def _numeric(name: str) -> bool:
-    return name == "loss" or name.startswith("score")
+    return bool(re.fullmatch(r"loss|score\d+", name))

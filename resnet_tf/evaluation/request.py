@@ -72,7 +72,7 @@ def data_for(commit: Commit, data_dir: str, split: str) -> tuple[input.Manifest,
     trained_on = commit.manifest["data"]
     if trained_on is not None:
         manifest = _load_data(data_dir or trained_on["directory"])
-        return manifest, split or trained_on["eval_split"]
+        return manifest, split or usual_split(commit, manifest)
     if not data_dir:
         raise UserError(
             errors.BAD_FLAGS,
@@ -81,15 +81,24 @@ def data_for(commit: Commit, data_dir: str, split: str) -> tuple[input.Manifest,
             "give --data_dir",
         )
     manifest = _load_data(data_dir)
-    known = [name for name in ("test", "validation", "val") if name in manifest.splits]
-    if not split and not known:
+    usual = usual_split(commit, manifest)
+    if not split and not usual:
         raise UserError(
             errors.BAD_FLAGS,
             f"which split to evaluate on is not clear; there are {', '.join(manifest.splits)}",
             manifest.directory,
             "give --split",
         )
-    return manifest, split or known[0]
+    return manifest, split or usual
+
+
+def usual_split(commit: Commit, manifest: input.Manifest) -> str | None:
+    """What is evaluated where nothing else is told; None where that is not clear."""
+    trained_on = commit.manifest["data"]
+    if trained_on is not None:
+        return trained_on["eval_split"]
+    known = (name for name in ("test", "validation", "val") if name in manifest.splits)
+    return next(known, None)
 
 
 def _load_data(data_dir: str) -> input.Manifest:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from resnet_tf import errors
-from resnet_tf.errors import UserError
+from resnet_tf.errors import UserError, plain
 from resnet_tf.evaluation import metrics
 from resnet_tf.evaluation.predictions import Predictions
 from resnet_tf.files import replace_synced
@@ -93,7 +93,7 @@ def describe(event: dict) -> Iterable[str]:
     low, high = event["top1_interval"]
     loss = "not finite" if event["loss"] is None else f"{event['loss']:.4f}"
     yield (
-        f"{event['split']}: {event['examples']:,} records, each seen once, by step"
+        f"{plain(event['split'])}: {event['examples']:,} records, each seen once, by step"
         f" {event['step']} with its {event['weights']} weights"
     )
     yield (
@@ -108,18 +108,32 @@ def describe(event: dict) -> Iterable[str]:
     )
     if event["most_confused"]:
         pairs = (
-            f"{pair['label']} taken for {pair['predicted']} {pair['count']:,}×"
+            f"{plain(pair['label'])} taken for {plain(pair['predicted'])} {pair['count']:,}×"
             for pair in event["most_confused"][:3]
         )
         yield "most confused: " + ", ".join(pairs)
     if fitted := event.get("fitted_temperature"):
         yield (
             f"temperature {fitted['temperature']:.4g}: loss {fitted['loss_before']:.4f} before,"
-            f" {fitted['loss_after']:.4f} after, on this split"
+            f" {fitted['loss_after']:.4f} after, fitted on {plain(fitted['fitted_on'])}"
         )
+        if fitted["evaluated_by_default"]:
+            yield _flattering(fitted["fitted_on"])
+    if "temperature" in event:
+        split = plain(event["fitted_on"] or "a split that is not known")
+        yield f"temperature {event['temperature']:.4g}, fitted on {split}"
+        if event["fitted_on"] == event["split"]:
+            yield _flattering(event["split"])
     if alternative := event.get("alternative"):
         share = "none" if alternative["top1"] is None else f"{alternative['top1']:.2%}"
         yield f"by the other labels: {share} of {alternative['examples']:,} records"
+
+
+def _flattering(split: str) -> str:
+    return (
+        f"WARNING: loss and calibration error with this temperature flatter the network on"
+        f" {plain(split)}, which it was fitted on; fit on a split that is not evaluated: --split"
+    )
 
 
 def refuse_place(path: str | os.PathLike) -> None:

@@ -59,8 +59,8 @@ def store(commit: Commit, weights: str, fields: dict) -> pathlib.Path:
     return path
 
 
-def stored(commit: Commit, weights: str) -> float:
-    """The temperature of a commit.
+def stored(commit: Commit, weights: str) -> tuple[float, str | None]:
+    """The temperature of a commit, and the split that it was fitted on, where that is known.
 
     Raises:
       UserError: 66 where none was fitted, 65 where the file is malformed.
@@ -80,7 +80,8 @@ def stored(commit: Commit, weights: str) -> float:
         ) from error
     except (TypeError, ValueError) as error:
         raise _malformed(path, error) from error
-    return temperature
+    split = fields.get("split")
+    return temperature, split if isinstance(split, str) else None
 
 
 def _path(commit: Commit) -> pathlib.Path:

@@ -10,9 +10,13 @@ from collections.abc import Sequence
 from resnet_tf.reporting.document import escaped
 
 _WIDTH, _HEIGHT = 640, 300
-_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 26, 14, 40
+_LEFT, _RIGHT, _TOP, _BOTTOM = 84, 26, 14, 40
 _MOST_POINTS = 400
 _COLOURS = 6
+# Characters of a tick's number that have room beside the frame, and below it.
+_BESIDE, _BELOW = 9, 11
+# No axis holds larger numbers, nor tells numbers apart that differ by less of themselves.
+_LARGEST, _SMALLEST, _SAME = 1e100, 1e-100, 1e-9
 
 Series = tuple[str, Sequence[float], Sequence[float]]
 
@@ -21,7 +25,7 @@ def line_chart(series: Sequence[Series], x_label: str, y_label: str) -> str:
     """Lines in one frame; empty text where no series has a finite point.
 
     Args:
-      series: (name, x, y) of each; points that are not finite are left out.
+      series: (name, x, y) of each; points that are not finite, or beyond 1e100, are left out.
       x_label, y_label: below and beside the frame.
     """
     drawn = [(name, _thinned(_finite(xs, ys))) for name, xs, ys in series]
@@ -51,7 +55,7 @@ def bar_chart(names: Sequence[str], values: Sequence[float], unit: str = "") -> 
     parts = []
     for number, (name, value) in enumerate(zip(names, values)):
         top, length = number * row, (_WIDTH - left - 90) * value / most
-        shown = f"{value:.4g}{escaped(unit)}"
+        shown = f"{_figure(value)}{escaped(unit)}"
         parts.append(
             f'<text x="{left - 8}" y="{top + 15}" text-anchor="end">{_short(name, 24)}</text>'
             f'<rect x="{left}" y="{top + 3}" width="{length:.1f}" height="{row - 7}"'
@@ -83,7 +87,7 @@ def heat_map(rows: Sequence[Sequence[float]], names: Sequence[str]) -> str:
                 f'<rect x="{left + j * cell:.1f}" y="{y:.1f}" width="{cell:.1f}"'
                 f' height="{cell:.1f}" fill="var(--{colour})"'
                 f' fill-opacity="{_share(value, whole)}">'
-                f"<title>{escaped(f'{names[i]} {what}: {value:g}')}</title></rect>"
+                f"<title>{escaped(f'{names[i]} {what}: {_figure(value)}')}</title></rect>"
             )
     parts.append(
         f'<rect x="{left}" y="{top}" width="{size * cell:.1f}" height="{size * cell:.1f}"'
@@ -103,8 +107,10 @@ class _Scale:
     @classmethod
     def over(cls, values: Sequence[float]) -> "_Scale":
         low, high = min(values), max(values)
-        if low == high:
-            low, high = low - (abs(low) or 1) / 2, high + (abs(high) or 1) / 2
+        largest = max(abs(low), abs(high))
+        if high - low <= max(_SAME * largest, _SMALLEST):
+            reach = largest / 2 if largest > _SMALLEST else 0.5
+            low, high = low - reach, high + reach
         return cls(low, high)
 
     def on(self, start: float, end: float) -> "_Scale":
@@ -125,20 +131,37 @@ def _ticks(low: float, high: float) -> list[float]:
     return [number * step for number in range(first, last + 1)]
 
 
+def _labels(ticks: Sequence[float], most: int) -> list[str]:
+    """Ticks with the digits that tell each from the next; as 1.5e-06 where others are too long."""
+    places = math.floor(math.log10(ticks[1] - ticks[0]) + 1e-9)
+    plain = [f"{tick:,.{max(0, -places)}f}" for tick in ticks]
+    if max(map(len, plain)) <= most:
+        return plain
+    digits = math.floor(math.log10(max(map(abs, ticks)))) - places
+    return min(
+        plain, [f"{tick:.{digits}e}" for tick in ticks], key=lambda all_: max(map(len, all_))
+    )
+
+
+def _figure(value: float) -> str:
+    """Whole numbers in full, others with four digits."""
+    return f"{value:,.0f}" if value == round(value) or abs(value) >= 1000 else f"{value:.4g}"
+
+
 def _frame(x: _Scale, y: _Scale, x_label: str, y_label: str) -> str:
     x.on(_LEFT, _WIDTH - _RIGHT)
     y.on(_HEIGHT - _BOTTOM, _TOP)
     lines = []
-    for tick in y.ticks:
+    for tick, label in zip(y.ticks, _labels(y.ticks, _BESIDE)):
         at = y.place(tick)
         lines.append(
             f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{at:.1f}" y2="{at:.1f}"'
             f' stroke="var(--grid)"/>'
-            f'<text x="{_LEFT - 6}" y="{at + 4:.1f}" text-anchor="end">{tick:.4g}</text>'
+            f'<text x="{_LEFT - 6}" y="{at + 4:.1f}" text-anchor="end">{label}</text>'
         )
-    for tick in x.ticks:
+    for tick, label in zip(x.ticks, _labels(x.ticks, _BELOW)):
         at, below = x.place(tick), _HEIGHT - _BOTTOM + 16
-        lines.append(f'<text x="{at:.1f}" y="{below}" text-anchor="middle">{tick:,.6g}</text>')
+        lines.append(f'<text x="{at:.1f}" y="{below}" text-anchor="middle">{label}</text>')
     middle = (_HEIGHT - _BOTTOM + _TOP) / 2
     lines.append(
         f'<text x="{(_WIDTH + _LEFT) / 2}" y="{_HEIGHT - 6}" text-anchor="middle">'
@@ -168,7 +191,7 @@ def _svg(width: float, height: float, parts: Sequence[str], label: str) -> str:
 
 
 def _finite(xs: Sequence[float], ys: Sequence[float]) -> list[tuple[float, float]]:
-    return [(x, y) for x, y in zip(xs, ys) if math.isfinite(x) and math.isfinite(y)]
+    return [(x, y) for x, y in zip(xs, ys) if abs(x) <= _LARGEST and abs(y) <= _LARGEST]
 
 
 def _thinned(points: list[tuple[float, float]]) -> list[tuple[float, float]]:

@@ -20,6 +20,7 @@ from resnet_tf.reporting.steps import StepLog
 from resnet_tf.reporting.tensorboard import TensorBoard, installed
 
 FILE_NAME = "journal.jsonl"
+_LARGEST = 1e100
 
 
 class Journal:
@@ -113,7 +114,8 @@ def emit(event: dict) -> None:
 
 
 def read(directory: pathlib.Path) -> list[dict]:
-    """Events of a run's journal, without a last line that a kill cut short."""
+    """Events of a run's journal, without a last line that a kill cut short, or any other line
+    that is no event."""
     try:
         text = (directory / FILE_NAME).read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -121,10 +123,22 @@ def read(directory: pathlib.Path) -> list[dict]:
     events = []
     for line in text.split("\n"):
         try:
-            events.append(json.loads(line))
-        except ValueError:
+            events.append(json.loads(line, parse_constant=_refuse))
+        except (ValueError, RecursionError):
             continue
-    return [event for event in events if isinstance(event, dict)]
+    named = (event for event in events if isinstance(event, dict))
+    return [event for event in named if isinstance(event.get("event"), str)]
+
+
+def number(event: Mapping, name: str) -> float | None:
+    """A field that is a number, and one that can be drawn; None where it is anything else."""
+    value = event.get(name)
+    sound = isinstance(value, int | float) and not isinstance(value, bool)
+    return value if sound and abs(value) <= _LARGEST else None
+
+
+def _refuse(constant: str):
+    raise ValueError(f"{constant} is no JSON")
 
 
 def _step(event: dict) -> int:

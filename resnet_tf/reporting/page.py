@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from resnet_tf.reporting import charts
 from resnet_tf.reporting.document import document, escaped, inline
+from resnet_tf.reporting.journal import number
 
 # Classes of a confusion matrix that are shown; of more, those with most errors.
 _MOST_CLASSES = 40
@@ -39,7 +40,7 @@ p { margin:4px 0 } svg { width:100%; max-width:640px; height:auto; font-family:i
 table { border-collapse:collapse; width:100%; font-size:13px; font-variant-numeric:tabular-nums }
 th,td { text-align:left; padding:3px 10px 3px 0; border-bottom:1px solid var(--grid);
   overflow-wrap:anywhere; vertical-align:top }
-th { overflow-wrap:normal } td.n,th.n { text-align:right } tr.told td { font-weight:600 }
+th { overflow-wrap:normal } tr.told td { font-weight:600 }
 @media print { :root { --ink:#000; --paper:#fff; --soft:#fff; --grid:#bbb }
   body { max-width:none } section { break-inside:avoid-page } .facts div { border:1px solid #bbb } }
 """
@@ -115,10 +116,10 @@ def results_of(runs: Sequence[Curves]) -> list[tuple[str, ...]]:
         last = {event.get("event"): event for event in run.events}
         evaluated, trained = last.get("eval", {}), last.get("train", {})
         numbers = (
-            (evaluated.get("top1"), "{:.2%}"),
-            (evaluated.get("loss"), "{:.4f}"),
-            (trained.get("loss"), "{:.4f}"),
-            (trained.get("images_per_second"), "{:,.0f}"),
+            (number(evaluated, "top1"), "{:.2%}"),
+            (number(evaluated, "loss"), "{:.4f}"),
+            (number(trained, "loss"), "{:.4f}"),
+            (number(trained, "images_per_second"), "{:,.0f}"),
         )
         cells = ("-" if value is None else form.format(value) for value, form in numbers)
         rows.append((run.name, run.steps[-1]["step"] if run.steps else "-", *cells))
@@ -175,10 +176,11 @@ def _column(name: str):
 
 def _event(kind: str, name: str, label: str = ""):
     def take(run: Curves):
-        events = [e for e in run.events if e.get("event") == kind and e.get(name) is not None]
+        told = [(number(e, "step"), number(e, name)) for e in run.events if e.get("event") == kind]
         # A speed of 0 is that of the first call, which is not timed.
-        events = [e for e in events if e[name] or name != "images_per_second"]
-        yield label, [event["step"] for event in events], [event[name] for event in events]
+        timed = [(x, y) for x, y in told if y or name != "images_per_second"]
+        points = [(x, y) for x, y in timed if None not in (x, y)]
+        yield label, [x for x, _ in points], [y for _, y in points]
 
     return take
 
@@ -193,13 +195,12 @@ def _times(runs: Sequence[Curves]) -> str:
     """Seconds of each part of the last command of each run."""
     drawn = []
     for run in runs:
-        told = [event for event in run.events if event.get("event") == "goodput"]
-        if told:
-            seconds = told[-1]["seconds"]
+        told = [event.get("seconds") for event in run.events if event.get("event") == "goodput"]
+        if told and isinstance(told[-1], dict):
+            parts = {name: number(told[-1], name) for name in told[-1]}
+            parts = {name: took for name, took in parts.items() if took is not None and took >= 0}
             title = f"<h3>{escaped(run.name)}</h3>" if len(runs) > 1 else ""
-            drawn.append(
-                f"<div>{title}{charts.bar_chart([*seconds], [*seconds.values()], ' s')}</div>"
-            )
+            drawn.append(f"<div>{title}{charts.bar_chart([*parts], [*parts.values()], ' s')}</div>")
     return f'<div class="charts">{"".join(drawn)}</div>' if drawn else ""
 
 

@@ -66,8 +66,19 @@ class StepLog:
 
 
 def read(directory: pathlib.Path) -> list[dict[str, str]]:
-    """The rows of a run's file, as text, without a last one that a kill cut short."""
-    return list(csv.DictReader([_HEADING, *_lines(directory / FILE_NAME)]))
+    """The rows of a run's file, as text, without a last one that a kill cut short, or any other
+    that does not hold numbers."""
+    rows = csv.DictReader([_HEADING, *_lines(directory / FILE_NAME)])
+    return [row for row in rows if _sound(row)]
+
+
+def _sound(row: Mapping[str, str]) -> bool:
+    try:
+        for name in COLUMNS[:3]:
+            float(row[name])
+        return all(abs(int(row[name])) < 2**64 for name in ("step", "order", "pictures"))
+    except (TypeError, ValueError):  # no number, or a cell that is not there
+        return False
 
 
 def _lines(path: pathlib.Path) -> list[str]:

@@ -8,13 +8,17 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from resnet_tf import input, recipes
+from resnet_tf import errors, input, recipes
+from resnet_tf.checkpoint import Commit
 from resnet_tf.config import Config
+from resnet_tf.errors import UserError
 from resnet_tf.evaluation import Predictions, Summary
 from resnet_tf.files import replace_synced
-from resnet_tf.reporting import journal, page, steps
+from resnet_tf.preprocessing import Preprocessing
+from resnet_tf.reporting import journal, page, say, steps
 from resnet_tf.reporting.page import Curves, Page, Picture
-from resnet_tf.training.samples import encoded
+from resnet_tf.training.feed import Feed, pictures_of
+from resnet_tf.training.samples import encoded, of_next
 
 FILE_NAME = "report.html"
 _PICTURES, _LISTED = 24, 20
@@ -24,6 +28,30 @@ def curves_of(model_dir: str | os.PathLike, name: str = "") -> Curves:
     """The journal and steps of a run."""
     folder = pathlib.Path(model_dir)
     return Curves(name or folder.name, journal.read(folder), steps.read(folder))
+
+
+def samples_of(commit: Commit, config: Config, manifest: input.Manifest) -> list[Picture]:
+    """Training pictures as the step after a commit gets them; where that fails it is said.
+
+    Args:
+      commit: of the run.
+      config: of the run.
+      manifest: of its data, which may be without the records of training.
+    """
+    strategy = tf.distribute.get_strategy()
+    # The same pictures by any reader; this one reads no others.
+    config = dataclasses.replace(config, reader="indexed")
+    # The run may have kept the normalisation of the weights that it started from.
+    origin = Preprocessing.from_json(commit.manifest["preprocessing"])
+    try:
+        trained, _ = pictures_of(config, manifest, origin)
+        feed = Feed(config, strategy, manifest, trained)
+        if config.bad_records == "skip":
+            feed.leave_out(commit.manifest.get("bad_records", []))
+        return of_next(strategy, iter(feed.batches(commit.step)), manifest.classes)
+    except (UserError, tf.errors.OpError) as error:
+        say(f"no pictures of the training are shown: {errors.plain(error)}")
+        return []
 
 
 def write(
@@ -106,14 +134,16 @@ def _facts(found: Summary, curves: Curves) -> list[tuple[str, str]]:
         ("calibration error", f"{figures['calibration_error']:.2%}"),
         ("macro F1", f"{figures['macro']['f1']:.2%}"),
     ]
-    if done:
-        facts += [
-            ("steps", f"{done['step']:,}"),
-            ("epochs", f"{done['epoch']:.4g}"),
-            ("pictures a second", f"{done['images_per_second']:,.0f}"),
-        ]
-    waits = [e["input_wait_share"] for e in curves.events if e.get("event") == "train"]
-    if waits:
+    for what, name, form in (
+        ("steps", "step", "{:,}"),
+        ("epochs", "epoch", "{:.4g}"),
+        ("pictures a second", "images_per_second", "{:,.0f}"),
+    ):
+        if (value := journal.number(done, name)) is not None:
+            facts.append((what, form.format(value)))
+    trained = [event for event in curves.events if event.get("event") == "train"]
+    waits = [journal.number(event, "input_wait_share") for event in trained]
+    if waits := [wait for wait in waits if wait is not None]:
         facts.append(("waiting for input", f"{np.mean(waits):.1%}"))
     return facts
 

@@ -48,6 +48,18 @@ def test_another_commit_of_the_same_network_and_one_of_another(tmp_path, digits)
     refused(78, "step 6 is of another network, or of other classes", evaluator.evaluate, other)
 
 
+def test_a_temperature_says_what_it_was_fitted_on(tmp_path, digits):
+    commit = of_digits(tmp_path, digits)
+    told = {"batch_size": 200}
+    for split, usual in (("test", True), ("train", False)):
+        request = Request(fit_temperature=True, split=split, **told)
+        fitted = Evaluator(commit, ONE, request).evaluate(commit)["fitted_temperature"]
+        assert (fitted["fitted_on"], fitted["evaluated_by_default"]) == (split, usual)
+        event = Evaluator(commit, ONE, Request(calibrated=True, **told)).evaluate(commit)
+        assert (event["split"], event["fitted_on"]) == ("test", split)
+        assert event["temperature"] == fitted["temperature"]
+
+
 def test_a_label_map_needs_names(tmp_path, digits):
     commit = of_digits(tmp_path, digits)
     manifest = dict(commit.manifest) | {"classes": None}

@@ -1,6 +1,7 @@
 """Predictions on picture files: which are found, what is said of each, where the network looks."""
 
 import os
+import time
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import tensorflow as tf
 from PIL import Image
 
 from resnet_tf.errors import UserError
-from resnet_tf.evaluation import Explainer, listed_pictures, load, predict
+from resnet_tf.evaluation import Explainer, listed_pictures, load, picture_files, predict
 from resnet_tf.evaluation.explain import grad_cam, overlay
 from resnet_tf.preprocessing import Preprocessing
 
@@ -54,6 +55,18 @@ def test_files_folders_patterns_and_lists(photos):
     assert listed_pictures(["-", "cat/1.png"], lines) == [
         "cat/2.png", "none.png", "dog/a.JPG", "cat/1.png",
     ]  # fmt: skip
+
+
+def test_names_that_are_no_text(loaded, photos):
+    """Bytes of a file system, on a list as it comes; one of them is of no file."""
+    name = os.fsdecode(b"caf\xe9.png")
+    picture(photos / name)
+    listed = listed_pictures(["-"], [b"caf\xe9.png\n", b"\xff.png\r\n", b"cat/1.png"])
+    assert listed == [name, "\udcff.png", "cat/1.png"]
+    rows = list(predict(loaded, listed))
+    assert [row["file"] for row in rows] == listed
+    assert ["error" in row for row in rows] == [False, True, False]
+    assert "No such file" in rows[1]["error"]
 
 
 def test_names_that_look_like_patterns(photos):
@@ -178,6 +191,31 @@ def test_explained_pictures(loaded, photos):
         "00002_a.png",
     ]
     assert all(Image.open(file).size == (12, 12) for file in files if file)
+
+
+@pytest.mark.parametrize("stem", ["a" * 251, "a" + "é" * 125, "\udcff" * 251])
+def test_a_picture_with_the_longest_name(loaded, photos, stem):
+    """The name of its explanation is as long as one may be, and no character is halved."""
+    picture(photos / f"{stem}.png")
+    [row] = predict(loaded, [f"{stem}.png"], explainer=Explainer(loaded, "out"))
+    (file,) = os.listdir("out")
+    assert row["explained"] == os.path.join("out", file) and Image.open(photos / "out" / file)
+    assert file.startswith("00000_") and file.endswith(".png") and len(os.fsencode(file)) <= 255
+    assert stem.startswith(file[6:-4])
+
+
+def test_threads_that_wait_for_a_trace_are_no_retracing(loaded, photos, monkeypatch, caplog):
+    """TensorFlow takes each of them for one that traces, and would warn of it."""
+    real = picture_files.decode_and_fit
+
+    def slow(encoded, pictures):
+        time.sleep(0.2)
+        return real(encoded, pictures)
+
+    monkeypatch.setattr(picture_files, "decode_and_fit", slow)
+    assert len(list(predict(loaded, IN_ORDER * 5))) == 20
+    told = [record.getMessage() for record in caplog.records]
+    assert not [text for text in told if "retracing" in text and "decode" in text]
 
 
 def test_a_folder_that_cannot_be_made(loaded, photos):

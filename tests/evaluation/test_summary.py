@@ -70,12 +70,47 @@ def test_lines_for_people():
     assert lines[1].startswith("top-1 50.00% (95 % interval 15.00% to 85.00%), top-5 100.00%")
     assert lines[-1] == "most confused: cat taken for dog, big 1×, bird taken for cat 1×"
     more = event | {
-        "fitted_temperature": {"temperature": 2.0, "loss_before": 1.0, "loss_after": 0.5},
+        "fitted_temperature": {
+            "temperature": 2.0,
+            "loss_before": 1.0,
+            "loss_after": 0.5,
+            "fitted_on": "test",
+            "evaluated_by_default": False,
+        },
         "alternative": {"examples": 0, "correct_top1": 0, "top1": None},
     }
     lines = list(describe(more))
-    assert "temperature 2: loss 1.0000 before, 0.5000 after, on this split" in lines
+    assert "temperature 2: loss 1.0000 before, 0.5000 after, fitted on test" in lines
+    assert not any("WARNING" in line for line in lines)
     assert "by the other labels: none of 0 records" in lines
+
+
+@pytest.mark.parametrize(
+    ("told", "warned"),
+    [
+        ({"temperature": 2.0, "fitted_on": "train"}, False),
+        ({"temperature": 2.0, "fitted_on": None}, False),
+        ({"temperature": 2.0, "fitted_on": "test"}, True),
+        ({"fitted_temperature": {"temperature": 2.0, "loss_before": 1.0, "loss_after": 0.5,
+                                 "fitted_on": "test", "evaluated_by_default": True}}, True),
+    ],
+)  # fmt: skip
+def test_a_temperature_of_the_split_that_is_evaluated(told, warned):
+    event = {"split": "test", "step": 3, "weights": "raw"} | Summary.of(ROWS, NAMES).to_json()
+    lines = [line for line in describe(event | told) if "temperature" in line]
+    assert lines[0].startswith("temperature 2") and "fitted on " in lines[0]
+    assert [line.startswith("WARNING: ") and "on test, which" in line for line in lines[1:]] == [
+        True
+    ] * warned
+
+
+def test_names_do_nothing_to_a_terminal():
+    event = {"split": "te\x1b[2Jst", "step": 3, "weights": "raw"}
+    event |= Summary.of(ROWS, ("cat\x1b[31m", "two\nlines", "bird")).to_json()
+    lines = list(describe(event))
+    assert lines[0].startswith("te\\x1b[2Jst: ")
+    assert "cat\\x1b[31m taken for two\\nlines 1×" in lines[-1]
+    assert all(line.isprintable() for line in lines)
 
 
 def test_places_for_files(tmp_path):

@@ -30,9 +30,9 @@ def test_it_lies_in_the_model_directory_for_these_weights(commit, tmp_path):
     path = temperature.store(commit, "raw", {"temperature": 1.5})
     assert path == tmp_path / "run/temperatures.json"
     temperature.store(commit, "average", {"temperature": 0.5})
-    temperature.store(commit, "raw", {"temperature": 2.5})
-    assert temperature.stored(commit, "raw") == 2.5
-    assert temperature.stored(commit, "average") == 0.5
+    temperature.store(commit, "raw", {"temperature": 2.5, "split": "held out"})
+    assert temperature.stored(commit, "raw") == (2.5, "held out")
+    assert temperature.stored(commit, "average") == (0.5, None)
     other = checkpoint.write(commit.path.parent, 5, {"model/x": np.ones(2, np.float32)}, {})
     refused(66, "for step 5", temperature.stored, other, "raw")
 

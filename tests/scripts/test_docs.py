@@ -14,6 +14,7 @@ import forked
 import numpy as np
 import pytest
 import tensorflow as tf
+from safetensors.numpy import load_file
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PAGES = ("own-images", "evaluate", "export", "fine-tuning", "recipes")
@@ -117,7 +118,8 @@ def test_what_the_pages_speak_of_is_there(done, clone):
     made = (
         "photos.html", "batch.png", "both.html", "rows.csv", "confusion.csv", "classes.csv",
         "changes.csv", "heat", "served/photos/1/saved_model.pb", "photos.tflite",
-        "photos.safetensors", "runs/photos/report.html", "runs/photos/journal.jsonl",
+        "photos.onnx", "photos.safetensors", "photos.npz", "photos-resnet18.safetensors",
+        "runs/photos/report.html", "runs/photos/journal.jsonl",
         "runs/photos/steps.csv", "runs/photos/tensorboard", "runs/photos/temperatures.json",
         "runs/birds/report.html", "runs/cifar10_resnet20/report.html",
     )  # fmt: skip
@@ -131,7 +133,38 @@ def test_programs_run(done, clone, tmp_path_factory):
     output = tmp_path_factory.mktemp("programs")
     found = forked.run_all([[f"{name}.py"] for name in written], output, clone)
     assert [(name, *rest) for name, rest in zip(written, found) if rest[0]] == []
-    assert len(written) == 3
+    assert len(written) == 5
+
+
+def layers_of_resnet18(width):
+    """Shapes by name in torchvision's state_dict for two classes, without the batch counters."""
+
+    def norm(name, channels):
+        return {f"{name}.{leaf}": (channels,)
+                for leaf in ("weight", "bias", "running_mean", "running_var")}  # fmt: skip
+
+    shapes = {"conv1.weight": (width, 3, 7, 7), **norm("bn1", width)}
+    before = width
+    for stage, channels in enumerate((width, 2 * width, 4 * width, 8 * width), start=1):
+        for block in (f"layer{stage}.0", f"layer{stage}.1"):
+            shapes[f"{block}.conv1.weight"] = (channels, before, 3, 3)
+            shapes[f"{block}.conv2.weight"] = (channels, channels, 3, 3)
+            shapes |= norm(f"{block}.bn1", channels) | norm(f"{block}.bn2", channels)
+            if before != channels:
+                shapes[f"{block}.downsample.0.weight"] = (channels, before, 1, 1)
+                shapes |= norm(f"{block}.downsample.1", channels)
+            before = channels
+    return shapes | {"fc.weight": (2, before), "fc.bias": (2,)}
+
+
+def test_the_weights_for_pytorch_have_the_names_of_its_network(done, clone):
+    """All of those of the network that the page makes in PyTorch, at the width of `SMALLER`."""
+    (text,) = (block for block in blocks("export") if "torchvision" in block)
+    file, network = re.search(r'load_file\("(.*)"\)', text), re.search("import (resnet.*)", text)
+    assert network.group(1) == "resnet18" and "resnet18(num_classes=2)" in text
+    found = load_file(clone / file.group(1))
+    shapes = {name: array.shape for name, array in found.items()}
+    assert shapes == layers_of_resnet18(64 // 4)
 
 
 def test_a_network_and_a_recipe_of_my_own(monkeypatch):

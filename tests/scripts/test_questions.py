@@ -2,7 +2,9 @@
 
 import csv
 import json
+import os
 import pathlib
+import runpy
 import subprocess
 import sys
 
@@ -86,10 +88,12 @@ def test_figures_and_tables_agree_with_each_other(evaluated):
 
 def test_the_temperature_is_kept_and_used(runs, evaluated, script):
     fitted = evaluated[1]["fitted_temperature"]
-    assert fitted["loss_after"] <= fitted["loss_before"]
+    assert fitted["loss_after"] <= fitted["loss_before"] and fitted["fitted_on"] == "test"
+    assert "WARNING: " in evaluated[2] and "on test, which it was fitted on" in evaluated[2]
     process = script("eval.py", f"--checkpoint={runs[0]}", "--calibrated", "--weights=raw")
     (event,) = events(process)
-    assert event["temperature"] == fitted["temperature"]
+    assert event["temperature"] == fitted["temperature"] and event["fitted_on"] == "test"
+    assert "on test, which it was fitted on" in process.stderr
     assert event["loss"] == pytest.approx(fitted["loss_after"], rel=1e-4)
     assert event["correct_top1"] == evaluated[1]["correct_top1"]
 
@@ -198,6 +202,34 @@ def test_predict_goes_on_after_a_bad_picture(runs, pictures, tmp_path):
     assert "bad.png" in last and "Traceback" not in process.stderr
 
 
+def test_predict_takes_names_that_are_no_text(runs, pictures, tmp_path):
+    (encoded, *_) = (path.read_bytes() for path in pictures.glob("0/*.png"))
+    for name in (b"caf\xe9.png", b"\xff\xff.png"):
+        (tmp_path / os.fsdecode(name)).write_bytes(encoded)
+    process = subprocess.run(
+        [sys.executable, ROOT / "tools/predict.py", f"--checkpoint={runs[0]}", "--table", "-"],
+        cwd=tmp_path, capture_output=True, timeout=600, input=b"caf\xe9.png\n\xff\xff.png\n\xfe\n",
+    )  # fmt: skip
+    stderr = process.stderr.decode()
+    assert process.returncode == 65 and "Traceback" not in stderr, stderr
+    found = [json.loads(line) for line in process.stdout.splitlines()]
+    assert [os.fsencode(line["file"]) for line in found] == [
+        b"caf\xe9.png",
+        b"\xff\xff.png",
+        b"\xfe",
+    ]
+    assert ["error" in line for line in found] == [False, False, True]
+    assert "caf\\udce9.png  " in stderr
+
+
+def test_the_table_of_predict_does_nothing_to_a_terminal():
+    line = runpy.run_path(str(ROOT / "tools/predict.py"))["_line"]
+    row = {"file": "a\x1b.png", "top": [{"class": "cat\x1b[31m", "score": 0.5}]}
+    assert line(row) == "a\\x1b.png   50.0% cat\\x1b[31m"
+    assert line(row | {"true": "cat\x1b[31m"}).endswith("(right)")
+    assert line(row | {"true": "two\nlines"}).endswith("(wrong, is two\\nlines)")
+
+
 # --- compare.py
 
 
@@ -269,6 +301,9 @@ def test_report_of_one_run_and_of_two(runs, script, tmp_path):
     assert event["event"] == "report" and event["output"] == f"{tmp_path}/one.html"
     one = (tmp_path / "one.html").read_text()
     assert "Confusion" in one and "Calibration" in one
+    # As full as the one that the run left.
+    there = (runs[0] / "report.html").read_text()
+    assert one.count("<figure>") == there.count("<figure>") and "As it was trained on" in one
     process = script("tools/report.py", *runs, cwd=tmp_path)
     assert process.returncode == 0, process.stderr
     both = (tmp_path / "report.html").read_text()
@@ -316,6 +351,7 @@ BAD = [
     (["tools/predict.py", "--checkpoint=/nonexistent", "a.png"], 66, "/nonexistent"),
     (["tools/report.py"], 64, "no run is given"),
     (["tools/report.py", "tests"], 66, "there is no journal here | tests"),
+    (["tools/report.py", "RUN", "--data_dir=tests", "--output=a.html"], 66, "| tests"),
     (["tools/report.py", "RUN", "RUN", "--output=none/a.html"], 73, "no file can be written here"),
     (["tools/export.py", "--checkpoint=RUN"], 64, "output must be given"),
     (["tools/export.py", "--checkpoint=RUN", "--output=tests"], 73, "the output exists | "),
