@@ -15,6 +15,8 @@ from absl import app, flags
 from resnet_tf import checks, errors
 from resnet_tf.config import Config
 from resnet_tf.errors import UserError, bad_flag
+from resnet_tf.reporting.console import Unfailing
+from resnet_tf.stopping import Terminated, end_at_once
 
 FLAGS = flags.FLAGS
 
@@ -29,6 +31,8 @@ def run(main: Callable[[list[str]], None], positional: bool = False) -> None:
       main: takes the positional arguments.
       positional: whether the script has any.
     """
+
+    sys.stderr = Unfailing(sys.stderr)
 
     def parse(argv: list[str]) -> list[str]:
         if {"--helpshort", "-helpshort"} & set(argv):
@@ -46,11 +50,14 @@ def run(main: Callable[[list[str]], None], positional: bool = False) -> None:
             fail(UserError(errors.BAD_FLAGS, str(error), name, "see --helpshort or --helpfull"))
 
     def guarded(arguments: list[str]) -> None:
+        end_at_once()
         try:
             main(arguments[1:])
             _leave()
         except UserError as error:
             fail(error)
+        except Terminated as signal:
+            fail(UserError(errors.TERMINATED, f"stopped by {signal}", "here", "run it again"))
         except KeyboardInterrupt:
             fail(UserError(errors.INTERRUPTED, "interrupted", "Ctrl-C", "run it again to go on"))
         except OSError as error:

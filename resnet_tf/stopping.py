@@ -5,7 +5,7 @@
     SIGUSR1, --max_runtime   the same, 75: the same command goes on
 
 A thread of its own reads the signals, so they are noticed while the main thread is deep in
-TensorFlow, or still loading it.
+TensorFlow, or still loading it. Under `nohup` SIGHUP stays ignored.
 """
 
 import contextlib
@@ -78,7 +78,7 @@ class Stop:
         """Takes the signals while the block runs, in the main thread."""
         read, write = os.pipe()
         os.set_blocking(write, False)
-        before = {number: signal.signal(number, _leave_to_the_thread) for number in _CODES}
+        before = {number: signal.signal(number, _leave_to_the_thread) for number in _taken()}
         previous = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
         threads = [
             threading.Thread(target=self._listen, args=(read,), daemon=True),
@@ -109,6 +109,27 @@ class Stop:
     def _watch_the_time(self) -> None:
         if self._ends is not None and not self._ended.wait(max(0.0, self._ends - time.monotonic())):
             self.ask("--max_runtime", errors.RESUMABLE)
+
+
+def _taken() -> list[signal.Signals]:
+    """All, but SIGHUP where `nohup` had it ignored."""
+    ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    return [number for number in _CODES if number != signal.SIGHUP or not ignored]
+
+
+def end_at_once() -> None:
+    """Lets SIGTERM and SIGHUP end a script that has nothing to save, by `Terminated`."""
+    for number in _taken():
+        if _CODES[number] == errors.TERMINATED:
+            signal.signal(number, _raise)
+
+
+class Terminated(BaseException):
+    """The process was asked to end; as KeyboardInterrupt is, for SIGTERM and SIGHUP."""
+
+
+def _raise(number, frame) -> None:
+    raise Terminated(signal.Signals(number).name)
 
 
 def _leave_to_the_thread(number, frame) -> None:

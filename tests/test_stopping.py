@@ -5,10 +5,19 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
-from resnet_tf.stopping import Asked, Stop
+from resnet_tf.stopping import Asked, Stop, Terminated, end_at_once
+
+
+@pytest.fixture
+def heeded():
+    """SIGHUP as it is without `nohup`."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 def wait_for(stop):
@@ -21,7 +30,7 @@ def wait_for(stop):
 @pytest.mark.parametrize(
     ("name", "code"), [("SIGTERM", 143), ("SIGHUP", 143), ("SIGINT", 130), ("SIGUSR1", 75)]
 )
-def test_a_signal_asks_with_its_code(name, code, capsys):
+def test_a_signal_asks_with_its_code(name, code, capsys, heeded):
     with Stop().listening() as stop:
         stop.check()
         os.kill(os.getpid(), getattr(signal, name))
@@ -33,6 +42,28 @@ def test_a_signal_asks_with_its_code(name, code, capsys):
     assert (
         str(error) == f"ERROR {code}: stopped by {name} at step 3 | here | the same command goes on"
     )
+
+
+def test_under_nohup_the_end_of_a_session_ends_nothing(heeded):
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with Stop().listening() as stop:
+        os.kill(os.getpid(), signal.SIGHUP)
+        os.kill(os.getpid(), signal.SIGUSR1)
+        wait_for(stop)
+    assert stop.error("", "").code == 75
+    assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_script_that_has_nothing_to_save_ends_at_once(name, heeded):
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        end_at_once()
+        with pytest.raises(Terminated, match=name):
+            os.kill(os.getpid(), getattr(signal, name))
+            time.sleep(60)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_the_first_cause_counts(capsys):

@@ -1,6 +1,8 @@
 """What people read while a run goes on: a bar on a terminal, plain lines elsewhere. On stderr."""
 
+import os
 import sys
+from typing import TextIO
 
 from tqdm import tqdm
 
@@ -8,6 +10,39 @@ from tqdm import tqdm
 def say(text: str) -> None:
     """One plain line on stderr."""
     print(text, file=sys.stderr, flush=True)
+
+
+def silence(stream: TextIO) -> None:
+    """What is written to a stream from now on, and what it still holds, goes nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+class Unfailing:
+    """stderr, but that nothing ends because a terminal has gone or the disk of a log is full.
+
+    What is said then is lost; what matters is an exit code, and in the journal of a run.
+    """
+
+    def __init__(self, stream: TextIO):
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """As of the stream."""
+        try:
+            return self._stream.write(text)
+        except OSError:
+            silence(self._stream)
+            return len(text)
+
+    def flush(self) -> None:
+        """As of the stream."""
+        try:
+            self._stream.flush()
+        except OSError:
+            silence(self._stream)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._stream, name)
 
 
 class Console:

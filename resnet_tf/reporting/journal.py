@@ -15,7 +15,7 @@ import numpy as np
 
 from resnet_tf.errors import plain
 from resnet_tf.files import replace_synced
-from resnet_tf.reporting.console import say
+from resnet_tf.reporting.console import say, silence
 from resnet_tf.reporting.steps import StepLog
 from resnet_tf.reporting.tensorboard import TensorBoard, installed
 
@@ -72,7 +72,11 @@ class Journal:
         with self._no_run_is_lost():
             self._file.write(line)
             self._file.flush()
-        emit({"event": event, **fields})
+        try:
+            emit({"event": event, **fields})
+        except OSError as error:
+            silence(sys.stdout)
+            say(f"stdout cannot be written: {plain(error)}; the journal has it all")
         if self.tensorboard:
             with self._no_run_is_lost():
                 self.tensorboard.write(event, fields)
@@ -110,7 +114,7 @@ def emit(event: dict) -> None:
         sys.stdout.write(_line(event))
         sys.stdout.flush()
     except BrokenPipeError:  # the reader has gone, as `head` does; the journal has it all
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        silence(sys.stdout)
 
 
 def read(directory: pathlib.Path) -> list[dict]:

@@ -18,7 +18,7 @@ import tempfile
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
 import resnet_tf  # noqa: F401, I001  first: it prepares the process for TensorFlow
-import tensorflow as tf  # noqa: I001
+import tensorflow as tf
 from campaigns import disks, kills, load, runs, states, stops
 from resnet_tf.training import loop  # noqa: F401  loaded once, for all that are forked
 
@@ -95,10 +95,10 @@ def _machine() -> str:
 
 _TEXT = """# Reliability, counted
 
-Each row is a campaign of `make test-faults`, which runs them all and writes this page; a part of each runs
-in CI. A case is a run of its own with a network of depth 8 on the digits in `data/`: 600 steps, a commit every
-20, an evaluation every 200; processes are forked once TensorFlow is loaded. One campaign alone:
-`cd tests && python -m campaigns kills`.
+Each row is a campaign of `make test-faults`, which runs them all and writes this page; a part of
+each runs in CI. A case is a run of its own with a network of depth 8 on the digits in `data/`: 600
+steps, a commit every 20, an evaluation every 200; processes are forked once TensorFlow is loaded.
+One campaign alone: `cd tests && python -m campaigns kills`.
 
 | campaign | what each case shows | held | figures | when, how long |
 |---|---|---|---|---|

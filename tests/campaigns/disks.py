@@ -13,7 +13,7 @@ _STAGES = ("begin", "data", "sync", "manifest", "rename", "renamed")
 
 
 def flipped_bits(folder: pathlib.Path, count: int, workers: int) -> campaign.Result:
-    """One bit of the newest commit flipped, anywhere: it is noticed, and the one before is taken."""
+    """A bit of the newest commit flipped, anywhere: it is noticed, and the one before taken."""
     run = folder / "run"
     folder.mkdir(parents=True, exist_ok=True)
     runs.finish(run)

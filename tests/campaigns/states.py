@@ -1,5 +1,6 @@
 """States that must not be: numbers that are not finite, and commits of another run."""
 
+import dataclasses
 import itertools
 import pathlib
 import random
@@ -16,7 +17,7 @@ _NETWORKS = (
     "--model=cifar_resnet --model_options=depth=14,width_multiplier=0.25",
     "--model=cifar_resnet --model_options=depth=8,width_multiplier=0.5",
     "--model=cifar_resnet --model_options=depth=8,width_multiplier=0.25,shortcut=B",
-    "--model=cifar_resnet_v2 --model_options=depth=11,width_multiplier=0.25",
+    "--model=resnet18_v2 --model_options=width_multiplier=0.125",
     "--model=cifar_resnet18 --model_options=width_multiplier=0.125",
 )
 _CHANGES = (
@@ -37,11 +38,10 @@ def not_finite(folder: pathlib.Path, count: int, workers: int) -> campaign.Resul
                  "--eval_every_steps=0", "--keep=99")  # fmt: skip
         run = place / "run"
         process = runs.train(run, *flags, prepare=lambda: _poison(part, step, value, chance))
-        code, last = process.wait(), process.stderr.splitlines()[-1]
-        if code != 76:
-            last = next(line for line in process.stderr.splitlines() if "ERROR" in line)
+        code = process.wait()
+        told = f"{part}, xla {xla}, {replicas} replicas: code {code}\n{process.stderr}"
+        assert code == 76, told
         line = next(x for x in process.stderr.splitlines() if x.startswith("ERROR 76: "))
-        assert code == 76, f"{part}, xla {xla}, {replicas} replicas: code {code}: {last}"
         named = re.search(r"is not finite at step (\d+) ", line)
         assert named and int(named[1]) == step, f"step {step}: {line}"
         commits = checkpoint.commits(run / "checkpoints")
@@ -76,16 +76,14 @@ def _poison(part: str, step: int, value: float, chance: random.Random) -> None:
         many = [sums.loss] if part == "loss" else getattr(sums, _FIELDS[part])
         chosen = int(place * len(many))
         poisoned = tf.where(bad, tf.constant(value, many[chosen].dtype), many[chosen])
-        if part == "loss":
-            return sums._replace(loss=poisoned)
-        return sums._replace(**{
-            _FIELDS[part]: [*many[:chosen], poisoned, *many[chosen + 1 :]]
-        })  # fmt: skip
+        if part != "loss":
+            poisoned = [*many[:chosen], poisoned, *many[chosen + 1 :]]
+        return dataclasses.replace(sums, **{_FIELDS[part]: poisoned})
 
     Gradient.__call__ = call
 
 
-_FIELDS = {"gradient": "gradients", "statistics": "statistics"}
+_FIELDS = {"loss": "loss", "gradient": "gradients", "statistics": "statistics"}
 
 
 def mismatches(folder: pathlib.Path, count: int, workers: int) -> campaign.Result:

@@ -68,7 +68,9 @@ def _of_eval(run: pathlib.Path, place: pathlib.Path, chance: random.Random) -> d
     code, seconds = _terminate(process, chance.uniform(0, 6))
     assert code in (0, 143), f"code {code}\n{process.stderr}"
     assert runs.committed(run) == before
-    return {"when": "in eval.py" if code else "after the end", "seconds": seconds}
+    if code == 0:
+        return {"when": "after the end", "seconds": 0.0}
+    return {"when": "in eval.py", "seconds": seconds}
 
 
 def _terminate(process: runs.Process, moment: float) -> tuple[int, float]:

@@ -75,6 +75,29 @@ def test_a_run_says_what_the_contract_says(finished):
     assert "WARNING" not in stderr and "oneDNN" not in stderr and "Traceback" not in stderr
 
 
+@pytest.mark.parametrize("streams", ["stdout", "stdout stderr"])
+def test_logs_that_cannot_be_written_cost_no_run(finished, tmp_path, streams):
+    """# fault B8, H11"""
+    model_dir, lines, _ = finished
+    with open("/dev/full", "w") as full:
+        told = dict.fromkeys(streams.split(), full) | {"cwd": ROOT, "text": True, "timeout": 600}
+        said = {} if "stderr" in streams else {"stderr": subprocess.PIPE}
+        process = subprocess.run(
+            [sys.executable, ROOT / "train.py", f"--model_dir={tmp_path}/run", *MICRO],
+            **told, **said,
+        )  # fmt: skip
+        assert process.returncode == 0
+        if said:
+            assert "stdout cannot be written: " in process.stderr
+            assert process.stderr.count("the journal has it all") == 1
+        journal = (tmp_path / "run/journal.jsonl").read_text().splitlines()
+        assert json.loads(journal[-1])["digest"] == lines[-1]["digest"]
+        process = subprocess.run(
+            [sys.executable, ROOT / "eval.py", f"--checkpoint={model_dir}"], **told, **said
+        )
+        assert process.returncode == 74  # here nothing else has it
+
+
 def test_the_same_command_again_says_it_is_complete_and_changes_nothing(finished, script):
     model_dir, lines, _ = finished
     before = snapshot(model_dir)
