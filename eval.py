@@ -61,6 +61,8 @@ def main(_):
     for flag in (_WATCH_SECONDS, _WATCH_PATIENCE):
         if not 0 <= flag.value < float("inf"):
             raise bad_flag(flag.name, "must be 0 or more, and finite", flag.value)
+    if scripts.FLAGS.fit_temperature and "://" in _CHECKPOINT.value:
+        raise bad_flag("fit_temperature", "is kept beside a commit, and needs one on this machine")
     if _WATCH.value and scripts.FLAGS.calibrated:
         raise bad_flag("watch", "and calibrated exclude each other: each commit has its own")
     from resnet_tf.distribution import DeviceRequest

@@ -51,7 +51,7 @@ def main(_):
     if _PRINT_CONFIG.value:
         print(json.dumps(config.to_json()))
         return
-    _refuse_two_tasks()
+    _refuse_two_tasks(config.model_dir)
     profiled, ramp = _profiled(), _ramp()
     from resnet_tf.distribution import DeviceRequest
 
@@ -81,8 +81,10 @@ def _train(config, request, profiled: tuple[int, int] | None, stop: Stop) -> Non
     loop.train(config, Profiler(directory, *profiled) if profiled else None, stop)
 
 
-def _refuse_two_tasks() -> None:
+def _refuse_two_tasks(model_dir: str) -> None:
     given = [flag.name for flag in (_DRY_RUN, _FIND_LR, _PROFILE_STEPS) if flag.value]
+    if given and "://" in model_dir:
+        raise bad_flag(given[0], "needs a --model_dir on this machine, not a store's", model_dir)
     if len(given) > 1:
         raise bad_flag(given[0], f"and {given[1]} exclude each other")
 

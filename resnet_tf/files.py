@@ -3,6 +3,7 @@
 import hashlib
 import os
 import pathlib
+import tempfile
 
 
 def sha256_of(path: str | os.PathLike) -> str:
@@ -81,3 +82,12 @@ def renames_at_once(directory: str | os.PathLike) -> bool:
     file; they come by FUSE, of which nothing is taken for granted.
     """
     return not comes_by_fuse(directory)
+
+
+def cache_directory() -> pathlib.Path:
+    """Where derived files are kept; may be deleted at any time."""
+    default = os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "resnet_tf")
+    try:
+        return pathlib.Path(os.environ.get("RESNET_TF_CACHE") or default).expanduser()
+    except RuntimeError:  # a user without a home
+        return pathlib.Path(tempfile.gettempdir(), "resnet_tf")

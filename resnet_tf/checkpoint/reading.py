@@ -8,7 +8,7 @@ from typing import TypeVar
 import tensorflow as tf
 
 from resnet_tf import errors
-from resnet_tf.checkpoint import naming
+from resnet_tf.checkpoint import naming, store
 from resnet_tf.checkpoint.commit import Commit, verify
 from resnet_tf.checkpoint.directory import is_named_as_one, newest
 from resnet_tf.errors import UserError
@@ -19,10 +19,12 @@ Made = TypeVar("Made")
 def find(path: str | os.PathLike) -> Commit:
     """The commit that a `--checkpoint` means: one commit, or the newest of a model directory.
 
+    Either may be in a store; then it is fetched first, see `store.fetched`.
+
     Raises:
       UserError: 66 where there is nothing, 78 where nothing verifies.
     """
-    path = pathlib.Path(path)
+    path = store.fetched(path) if store.is_address(path) else pathlib.Path(path)
     if is_named_as_one(path):
         try:
             return verify(path)

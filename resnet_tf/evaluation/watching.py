@@ -37,8 +37,7 @@ def new_commits(
       UserError: 64 for one commit, or weights that no run makes: nothing will come after them;
         78 where there are commits and none verifies.
     """
-    model_dir = pathlib.Path(model_dir)
-    if is_named_as_one(model_dir):
+    if is_named_as_one(pathlib.Path(model_dir)):
         raise _refusal(model_dir, "this is one commit, and no other will come after it")
     return _new_commits(model_dir, every, patience, say, sleep, clock)
 
@@ -54,7 +53,7 @@ def _new_commits(model_dir, every, patience, say, sleep, clock) -> Iterator[Comm
             yield newest
             since = clock()
             continue
-        if last and _is_done(model_dir, last):
+        if last and _is_done(last):
             return
         if patience and clock() - since >= patience:
             return
@@ -65,19 +64,19 @@ def _new_commits(model_dir, every, patience, say, sleep, clock) -> Iterator[Comm
         sleep(every)
 
 
-def _awaited(model_dir: pathlib.Path, last: Commit | None) -> str:
+def _awaited(model_dir: str | os.PathLike, last: Commit | None) -> str:
     if last is None:
         return f"waiting for the first commit in {model_dir}"
-    if _events_of_the_end(model_dir):
+    if _events_of_the_end(last):
         return f"waiting: the run in {model_dir} was done before step {last.step}, and goes on"
     return f"waiting for commits after step {last.step} in {model_dir}"
 
 
-def _refusal(model_dir: pathlib.Path, what: str) -> UserError:
+def _refusal(model_dir: str | os.PathLike, what: str) -> UserError:
     return UserError(errors.BAD_FLAGS, what, model_dir, "leave --watch out")
 
 
-def _newest(model_dir: pathlib.Path) -> Commit | None:
+def _newest(model_dir: str | os.PathLike) -> Commit | None:
     try:
         return checkpoint.find(model_dir)
     except UserError as error:
@@ -87,10 +86,11 @@ def _newest(model_dir: pathlib.Path) -> Commit | None:
         raise
 
 
-def _is_done(model_dir: pathlib.Path, last: Commit) -> bool:
-    done = _events_of_the_end(model_dir)
+def _is_done(last: Commit) -> bool:
+    done = _events_of_the_end(last)
     return bool(done) and done[-1].get("digest") == last.manifest["digest"]
 
 
-def _events_of_the_end(model_dir: pathlib.Path) -> list[dict]:
-    return [event for event in journal.read(model_dir) if event.get("event") == "done"]
+def _events_of_the_end(last: Commit) -> list[dict]:
+    events = journal.read(last.path.parent.parent)  # which is in the cache, for a store
+    return [event for event in events if event.get("event") == "done"]

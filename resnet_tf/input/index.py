@@ -12,13 +12,13 @@ import mmap
 import os
 import pathlib
 import struct
-import tempfile
 import zipfile
 
 import numpy as np
 
 from resnet_tf import errors
 from resnet_tf.errors import UserError
+from resnet_tf.files import cache_directory
 from resnet_tf.input.manifest import Manifest
 
 _HEADER = struct.Struct("<QI")
@@ -91,15 +91,6 @@ def _guess(start: bytes) -> str:
     if start.startswith(b"\x1f\x8b"):
         return "; this is a gzip file, and records are read uncompressed"
     return ""
-
-
-def cache_directory() -> pathlib.Path:
-    """Where derived files are kept; may be deleted at any time."""
-    default = os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "resnet_tf")
-    try:
-        return pathlib.Path(os.environ.get("RESNET_TF_CACHE") or default).expanduser()
-    except RuntimeError:  # a user without a home
-        return pathlib.Path(tempfile.gettempdir(), "resnet_tf")
 
 
 def _cache_path(paths: list[pathlib.Path]) -> pathlib.Path:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from resnet_tf import errors
 from resnet_tf.errors import UserError, bad_flag
-from resnet_tf.input import index
+from resnet_tf.files import cache_directory
 from resnet_tf.preparation import tfds
 from resnet_tf.preparation.writer import write_dataset
 
@@ -41,7 +41,7 @@ def directory_of(data_dir: str, *, say: Callable[[str], None]) -> str:
     source = data_dir[len(PREFIX) :]
     if not source:
         raise bad_flag("data_dir", f"must name a set after {PREFIX}")
-    final = index.cache_directory() / "datasets" / _name(source)
+    final = cache_directory() / "datasets" / _name(source)
     if not final.is_dir():
         say(f"{data_dir}: preparing it once, into {final}")
         try:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import tensorflow as tf
 
 from resnet_tf import checkpoint, errors, faults, reporting, runtime
-from resnet_tf.checkpoint import Commit, Lock
+from resnet_tf.checkpoint import Commit, Lock, Mirror, is_address
 from resnet_tf.config import Config
 from resnet_tf.distribution import DeviceRequest, make_strategy
 from resnet_tf.errors import UserError
@@ -78,12 +78,29 @@ def train(config: Config, profiler: Profiler | None = None, stop: Stop | None = 
     """
     stop = stop or Stop()
     try:
+        if is_address(config.model_dir):
+            return _train_mirrored(config, profiler, stop)
         return _train_alone(config, profiler, stop)
     except Asked:
         raise stop.error("before it had begun", config.model_dir) from None
 
 
-def _train_alone(config: Config, profiler: Profiler | None, stop: Stop) -> dict:
+def _train_mirrored(config: Config, profiler: Profiler | None, stop: Stop) -> dict:
+    """Trains in a directory of this machine, of which the store is a mirror."""
+    lost = functools.partial(stop.ask, "another process, which has the run", errors.RESUMABLE)
+    mirror = Mirror(config.model_dir, lost, reporting.say)
+    mirror.open()
+    reporting.say(f"{mirror.address}: working in {mirror.directory}")
+    try:
+        here = dataclasses.replace(config, model_dir=str(mirror.directory))
+        return _train_alone(here, profiler, stop, mirror)
+    finally:
+        mirror.close()
+
+
+def _train_alone(
+    config: Config, profiler: Profiler | None, stop: Stop, mirror: Mirror | None = None
+) -> dict:
     clock = Goodput(runtime.process_age())
     stop.check()
     Lock.refuse_held(pathlib.Path(config.model_dir))
@@ -107,13 +124,18 @@ def _train_alone(config: Config, profiler: Profiler | None, stop: Stop) -> dict:
         if resumed:
             resume.set_aside(damaged, resumed, reporting.say)
         stop.tell(lambda: run.stop.assign(True))
-        return _train(run, resumed, clock, profiler, stop)
+        return _train(run, resumed, clock, profiler, stop, mirror)
     finally:
         lock.release()
 
 
 def _train(
-    run: Run, resumed: Commit | None, clock: Goodput, profiler: Profiler | None, stop: Stop
+    run: Run,
+    resumed: Commit | None,
+    clock: Goodput,
+    profiler: Profiler | None,
+    stop: Stop,
+    mirror: Mirror | None,
 ) -> dict:
     step = resumed.step if resumed else 0
     journal = _open_journal(run, resumed)
@@ -121,7 +143,7 @@ def _train(
     console = Console(run.total_steps, step)
     meter = Meter(run.config.examples_a_step)
     watchdog = Watchdog(run.config.step_timeout, functools.partial(_tell_hung, run.config, journal))
-    saver = Saver(run, resumed, journal, clock)
+    saver = Saver(run, resumed, journal, clock, mirror)
     observers = _Observers(journal, console, meter, clock, profiler, stop, watchdog, saver)
     watchdog.start()
     try:
@@ -173,8 +195,8 @@ def _advance_to_the_end(run: Run, resumed: Commit | None, step: int, observers: 
         raise _stop(run, step, observers) from None
     console.close()
     _, counts, predictions = evaluated
-    done = _done(saver.last, counts, observers.meter)
-    reporting.say(f"done: {saver.last.path}")
+    done = _done(saver, counts, observers.meter)
+    reporting.say(f"done: {done['checkpoint']}")
     with clock.during(goodput.REPORT):
         faults.at("report")
         _write_page(run, predictions, iterator, clock, done)
@@ -290,7 +312,7 @@ def _stop(run: Run, step: int, observers: _Observers) -> UserError:
         saver.save(step)
     _tell_goodput(step, observers.journal, observers.goodput)
     if saver.last:
-        return observers.stop.error(f"at step {step}, which is committed", saver.last.path)
+        return observers.stop.error(f"at step {step}, which is committed", saver.place)
     return observers.stop.error("before the first step", run.config.model_dir)
 
 
@@ -303,7 +325,8 @@ def _tell_hung(config: Config, journal: Journal, after: str, seconds: float, sta
     journal.write("hung", after=after, seconds=round(seconds, 1), stacks=stacks)
 
 
-def _done(saved: Commit, evaluated: dict, meter: Meter) -> dict:
+def _done(saver: Saver, evaluated: dict, meter: Meter) -> dict:
+    saved = saver.last
     return {
         "event": "done",
         "step": saved.step,
@@ -311,7 +334,7 @@ def _done(saved: Commit, evaluated: dict, meter: Meter) -> dict:
         "examples_seen": saved.manifest["examples_seen"],
         **meter.total(),
         "eval": evaluated,
-        "checkpoint": str(saved.path),
+        "checkpoint": saver.place,
         "digest": saved.manifest["digest"],
     }
 

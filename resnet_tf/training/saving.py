@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 
 from resnet_tf import checkpoint, errors, reporting
-from resnet_tf.checkpoint import Commit, Retention
+from resnet_tf.checkpoint import Commit, Mirror, Retention
 from resnet_tf.errors import UserError
 from resnet_tf.reporting import Journal, goodput
 from resnet_tf.reporting import journal as journals
@@ -47,9 +47,18 @@ class Saver:
       resumed: the commit that it goes on from, if from any.
       journal: where each commit is noted.
       clock: of the run.
+      mirror: of the run, where it is in a store.
     """
 
-    def __init__(self, run: Run, resumed: Commit | None, journal: Journal, clock: Goodput):
+    def __init__(
+        self,
+        run: Run,
+        resumed: Commit | None,
+        journal: Journal,
+        clock: Goodput,
+        mirror: Mirror | None = None,
+    ):
+        self._mirror = mirror
         self._run, self._journal, self._clock = run, journal, clock
         self._last, self._background = resumed, None
         self._writing: tuple[int, Future] | None = None
@@ -69,6 +78,12 @@ class Saver:
         """The newest commit, None before the first; waits for one that is being written."""
         self.finish()
         return self._last
+
+    @property
+    def place(self) -> str:
+        """Of the newest commit: its directory, or its address in a store."""
+        path = self.last.path
+        return self._mirror.name_of(path) if self._mirror else str(path)
 
     def save(self, step: int) -> Commit:
         """Commits the present state as that of `step`, and waits until it is on the disk.
@@ -144,13 +159,15 @@ class Saver:
         """The commit, and the seconds that it took. All that it uses is its own."""
         begin = time.perf_counter()
         made = checkpoint.write(self._run.commits, step, tensors, fields)
+        if self._mirror:
+            self._mirror.push()
         return made, round(time.perf_counter() - begin, 3)
 
     def _committed(self, made: Commit, seconds: float) -> Commit:
         self._last = made
         self._retention.committed(made)
         self._sweep()
-        self._journal.write("save", step=made.step, checkpoint=str(made.path), seconds=seconds)
+        self._journal.write("save", step=made.step, checkpoint=self.place, seconds=seconds)
         return made
 
     @contextlib.contextmanager

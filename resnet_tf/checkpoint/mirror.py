@@ -1,0 +1,155 @@
+"""A run in a store that TensorFlow reaches by an address, such as gs://bucket/run.
+
+A store of objects renames, appends and locks nothing. So a run works in a directory of this
+machine, to the letter of all that holds there, and the store is its mirror: each commit is uploaded
+whole, with `step_….unfinished` beside it until it is (see `naming`), and the other files after
+it. A command begins with what is in the store, and never with what an earlier one left here.
+"""
+
+import os
+import pathlib
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+
+import tensorflow as tf
+
+from resnet_tf.checkpoint.store import (
+    COMMITS,
+    PASSED_OVER,
+    commits,
+    copy,
+    download,
+    reporting,
+    write,
+)
+from resnet_tf.checkpoint.store_lock import FILE_NAME as LOCK
+from resnet_tf.checkpoint.store_lock import StoreLock
+from resnet_tf.errors import UserError
+
+
+class Mirror:
+    """A run in a store, and its directory on this machine.
+
+    Args:
+      address: of the run; it need not exist.
+      lost: called, in another thread, when another process has taken the lock.
+      say: is told in a sentence what is waited for.
+      sleep: waits so many seconds.
+
+    Attributes:
+      directory: on this machine, between `open` and `close`.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        lost: Callable[[], None] = lambda: None,
+        say: Callable[[str], None] = lambda sentence: None,
+        sleep: Callable[[float], None] = time.sleep,
+    ):
+        self.address = address.rstrip("/")
+        self._lock = StoreLock(f"{self.address}/{LOCK}", lost, say, sleep)
+        self._uploaded: dict[str, tuple] = {}
+
+    def open(self) -> None:
+        """Takes the lock, and fetches all of the run.
+
+        Raises:
+          UserError: 77 where another process has it, 64 for an address that TensorFlow does not
+            know how to reach, 74 where the store fails.
+        """
+        with reporting("cannot be read", self.address):
+            self._lock.take()
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="resnet_tf-run-"))
+        try:
+            with reporting("cannot be read", self.address):
+                self._fetch()
+        except BaseException:
+            self._leave()
+            raise
+
+    def _fetch(self) -> None:
+        self._there = set(commits(self.address))
+        for name in sorted(self._there):
+            download(f"{self.address}/{COMMITS}/{name}", self.directory / COMMITS / name)
+        download(self.address, self.directory, passing={COMMITS, LOCK})
+        self._uploaded = {name: _state(path) for name, path in self._files()}
+
+    def push(self) -> None:
+        """Makes the store as the directory is: new commits, then other files, then old commits.
+
+        Raises:
+          UserError: 74 where the store fails; what was there stays, and the next one makes up.
+        """
+        with reporting("cannot be written", self.address):
+            here = self._commits_here()
+            for name in sorted(here - self._there):
+                self._upload(name)
+                self._there.add(name)
+            for name, path in self._files():
+                if self._uploaded.get(name) != (state := _state(path)):
+                    copy(path, f"{self.address}/{name}")
+                    self._uploaded[name] = state
+            for name in sorted(self._there - here):
+                self._remove(name)
+                self._there.remove(name)
+
+    def name_of(self, path: pathlib.Path) -> str:
+        """The address of something in the directory."""
+        return f"{self.address}/{path.relative_to(self.directory)}"
+
+    def close(self) -> None:
+        """Uploads what is not there yet, and gives up lock and directory.
+
+        Raises:
+          UserError: 74 where the store fails; then the directory stays, and is named.
+        """
+        try:
+            self.push()
+        except UserError as error:
+            self._lock.release()
+            remedy = f"what is not in the store yet is in {self.directory}; copy it there"
+            raise UserError(error.code, error.what, error.where, remedy) from error
+        self._leave()
+
+    def _leave(self) -> None:
+        self._lock.release()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _commits_here(self) -> set[str]:
+        folder = self.directory / COMMITS
+        names = os.listdir(folder) if folder.is_dir() else []
+        return {name for name in names if not PASSED_OVER.fullmatch(name)}
+
+    def _files(self) -> Iterator[tuple[str, pathlib.Path]]:
+        """All but commits and the lock, by their names."""
+        for path in sorted(self.directory.rglob("*")):
+            name = path.relative_to(self.directory)
+            if path.is_file() and name.parts[0] not in (COMMITS, LOCK):
+                yield str(name), path
+
+    def _upload(self, name: str) -> None:
+        place, mark = self._place_and_mark(name)
+        for file in sorted((self.directory / COMMITS / name).iterdir()):
+            copy(file, f"{place}/{file.name}")
+        tf.io.gfile.remove(mark)
+
+    def _remove(self, name: str) -> None:
+        place, mark = self._place_and_mark(name)
+        tf.io.gfile.rmtree(place)
+        tf.io.gfile.remove(mark)
+
+    def _place_and_mark(self, name: str) -> tuple[str, str]:
+        """Where a commit is or will be, and what says from now on that it is none."""
+        place = f"{self.address}/{COMMITS}/{name}"
+        tf.io.gfile.makedirs(f"{self.address}/{COMMITS}")
+        write(f"{place}.unfinished", "the directory of this name is no commit\n")
+        tf.io.gfile.makedirs(place)
+        return place, f"{place}.unfinished"
+
+
+def _state(path: pathlib.Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
