@@ -8,7 +8,7 @@ PEERS := .venv-peers
 # Two processes of tests where there are two cores; each grows to 4 GB.
 WORKERS := --numprocesses=logical --maxprocesses=2 --dist=worksteal
 
-.PHONY: train test test-slow test-peers lint bench clean
+.PHONY: train test test-slow test-faults test-peers lint bench clean
 
 train: $(SETUP)
 	$(PY) train.py
@@ -18,6 +18,10 @@ test: $(SETUP)
 
 test-slow: $(SETUP)
 	$(PY) -m pytest -m slow
+
+# About two hours on two cores; writes docs/reliability.md.
+test-faults: $(SETUP)
+	cd tests && ../$(PY) -m campaigns
 
 test-peers: $(PEERS)/.installed
 	$(PEERS)/bin/python -m pytest -m peers

@@ -63,7 +63,7 @@ def soak(folder: pathlib.Path, count: int, workers: int) -> campaign.Result:
                 open_files = len(os.listdir(f"/proc/{process.pid}/fd"))
             except (OSError, IndexError):
                 break
-            if step >= count * 0.1:  # the first evaluation is over
+            if step >= count * 0.2:  # the first evaluations are over
                 memory.append((step, pages * os.sysconf("SC_PAGE_SIZE") / 1e6))
                 files.append(open_files)
             time.sleep(0.5)
