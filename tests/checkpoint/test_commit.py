@@ -576,7 +576,7 @@ def test_a_commit_that_cannot_be_read_for_another_reason_is_not_called_damaged(
 def test_a_commit_that_does_not_read_back_is_an_error_of_the_disk(tmp_path, monkeypatch):
     write_steps(tmp_path, 1)
 
-    def unreadable(path):
+    def unreadable(path, known=None):
         raise ValueError("variables.index fails its checksum")
 
     monkeypatch.setattr(commits_module, "verify", unreadable)
