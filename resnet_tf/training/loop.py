@@ -7,7 +7,6 @@ health, save, evaluate, signals · final save, final evaluation, report · unloc
 import dataclasses
 import functools
 import pathlib
-import sys
 from collections.abc import Iterator
 
 import tensorflow as tf
@@ -22,16 +21,7 @@ from resnet_tf.reporting import Console, Journal, goodput
 from resnet_tf.reporting import journal as journals
 from resnet_tf.reporting.goodput import Goodput
 from resnet_tf.stopping import Asked, Stop
-from resnet_tf.training import (
-    bad_batches,
-    board,
-    nonfinite,
-    resume,
-    run_page,
-    samples,
-    saving,
-    start,
-)
+from resnet_tf.training import bad_batches, board, ending, nonfinite, resume, saving, start
 from resnet_tf.training import profile as profiles
 from resnet_tf.training.meter import Meter
 from resnet_tf.training.profile import Profiler
@@ -112,7 +102,7 @@ def _train_alone(
     if profiler:
         profiler.refuse_beyond(run.total_steps)
     if resumed:
-        if finished := _finished(run, resumed):
+        if finished := ending.said_before(run, resumed):
             reporting.say(f"already complete at step {resumed.step}: {config.model_dir}")
             journals.emit(finished)
             return finished
@@ -142,7 +132,9 @@ def _train(
     clock.replays(journal.steps.dropped)
     console = Console(run.total_steps, step)
     meter = Meter(run.config.examples_a_step)
-    watchdog = Watchdog(run.config.step_timeout, functools.partial(_tell_hung, run.config, journal))
+    watchdog = Watchdog(
+        run.config.step_timeout, functools.partial(ending.tell_hung, run.config, journal)
+    )
     saver = Saver(run, resumed, journal, clock, mirror)
     observers = _Observers(journal, console, meter, clock, profiler, stop, watchdog, saver)
     watchdog.start()
@@ -195,12 +187,12 @@ def _advance_to_the_end(run: Run, resumed: Commit | None, step: int, observers: 
         raise _stop(run, step, observers) from None
     console.close()
     _, counts, predictions = evaluated
-    done = _done(saver, counts, observers.meter)
+    done = ending.done(saver, counts, observers.meter)
     reporting.say(f"done: {done['checkpoint']}")
     with clock.during(goodput.REPORT):
         faults.at("report")
-        _write_page(run, predictions, iterator, clock, done)
-    _tell_goodput(step, journal, clock)
+        ending.write_page(run, predictions, iterator, clock, done)
+    ending.tell_goodput(step, journal, clock)
     journal.write(**done)
     return done
 
@@ -310,57 +302,10 @@ def _stop(run: Run, step: int, observers: _Observers) -> UserError:
     saver = observers.saver
     if step and not (saver.last and saver.last.step == step):
         saver.save(step)
-    _tell_goodput(step, observers.journal, observers.goodput)
+    ending.tell_goodput(step, observers.journal, observers.goodput)
     if saver.last:
         return observers.stop.error(f"at step {step}, which is committed", saver.place)
     return observers.stop.error("before the first step", run.config.model_dir)
-
-
-def _tell_hung(config: Config, journal: Journal, after: str, seconds: float, stacks: str) -> None:
-    """What the watchdog says before it ends the process."""
-    what = f"no progress for {seconds:,.0f} s after {after}; what its threads do is above"
-    remedy = "the same command goes on from the last commit; --step_timeout sets the limit"
-    error = UserError(errors.INTERNAL, what, config.model_dir, remedy)
-    print(f"{stacks}\n{error}", file=sys.stderr, flush=True)
-    journal.write("hung", after=after, seconds=round(seconds, 1), stacks=stacks)
-
-
-def _done(saver: Saver, evaluated: dict, meter: Meter) -> dict:
-    saved = saver.last
-    return {
-        "event": "done",
-        "step": saved.step,
-        "epoch": round(saved.manifest["epoch"], 4),
-        "examples_seen": saved.manifest["examples_seen"],
-        **meter.total(),
-        "eval": evaluated,
-        "checkpoint": saver.place,
-        "digest": saved.manifest["digest"],
-    }
-
-
-def _tell_goodput(step: int, journal: Journal, clock: Goodput) -> None:
-    seconds = clock.seconds()
-    journal.write("goodput", step=step, seconds=seconds)
-    reporting.say(goodput.line(seconds))
-
-
-def _write_page(
-    run: Run, predictions: Predictions, iterator: Iterator, clock: Goodput, done: dict
-) -> None:
-    """Writes the run's page; where that fails it is said, since no page is worth a run."""
-    path = pathlib.Path(run.config.model_dir) / run_page.FILE_NAME
-    try:
-        pictures = samples.of_next(run.strategy, iterator, run.manifest.classes)
-        ending = [{"event": "goodput", "seconds": clock.seconds()}, done]
-        environment = run.describe["environment"]
-        run_page.write(
-            path, run.config, run.manifest, predictions, run.held_out, pictures, environment, ending
-        )
-    except (OSError, tf.errors.OpError) as error:
-        reporting.say(f"no report was written: {errors.plain(error)}")
-    else:
-        reporting.say(f"report: {path}")
 
 
 def _open_journal(run: Run, resumed: Commit | None) -> Journal:
@@ -376,15 +321,3 @@ def _open_journal(run: Run, resumed: Commit | None) -> Journal:
         "start", step=step, total_steps=run.total_steps, config=run.config.to_json(), **changed
     )
     return journal
-
-
-def _finished(run: Run, resumed: Commit) -> dict | None:
-    """The "done" event of a run that is complete, so that its command can say it again."""
-    if resumed.step < run.total_steps:
-        return None
-    for event in reversed(journals.read(pathlib.Path(run.config.model_dir))):
-        done = event.get("event") == "done" and event.get("digest") == resumed.manifest["digest"]
-        if done and event["eval"]["split"] == run.config.eval_split:
-            return {**event, "checkpoint": str(resumed.path)}  # it may have been moved
-    # Killed before the end, or asked for another split: only the evaluation is to do.
-    return None

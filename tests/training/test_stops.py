@@ -1,5 +1,7 @@
 """Runs that are asked to stop: at which step, with which commit, and what the next command does."""
 
+import pathlib
+
 import made
 import pytest
 import small_runs
@@ -78,7 +80,10 @@ def test_stopped_and_gone_on_is_the_undisturbed_run(
     with monkeypatch.context() as patch:
         error = stopped(told, ask_at("eval", patch, step))
     assert error.what == f"stopped by SIGTERM at step {step}, which is committed"
-    assert checkpoint.find(told.model_dir).step == step and error.where.name == f"step_{step:09d}"
+    assert (
+        checkpoint.find(told.model_dir).step == step
+        and pathlib.Path(error.where).name == f"step_{step:09d}"
+    )
     assert not (tmp_path / "run/lock").exists()
     done = loop.train(told)
     # The last interval's mean loss is that of the steps of the last command.
