@@ -43,6 +43,15 @@ def test_names_are_shown_where_there_are_several():
     assert "a run" not in one and {"a run", "<&>"} <= set(two)
 
 
+def test_names_lie_on_no_line():
+    series = [(f"run {number}", [1, 2], [number, 2]) for number in range(6)]
+    svg = parsed(charts.line_chart(series, "x", "y"))
+    lowest = max(y for line in lines(svg) for _, y in line)
+    named = [t for t in svg.iter(f"{SVG}text") if t.text.startswith("run ")]
+    height = float(svg.get("viewBox").split()[3])
+    assert len(named) == 6 and all(lowest + 12 < float(t.get("y")) < height for t in named)
+
+
 def test_what_is_not_finite_is_left_out():
     nan, inf = math.nan, math.inf
     svg = parsed(charts.line_chart([("a", [1, 2, 3, 4], [nan, 5, inf, 7])], "x", "y"))

@@ -43,8 +43,9 @@ def line_chart(series: Sequence[Series], x_label: str, y_label: str) -> str:
             at = f'cx="{x.place(px):.1f}" cy="{y.place(py):.1f}"'
             parts.append(f'<circle {at} r="3" fill="{colour}"/>')
         parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
-    parts.append(_legend([name for name, _ in drawn]))
-    return _svg(_WIDTH, _HEIGHT, parts, f"{y_label} by {x_label}")
+    legend, more = _legend([name for name, _ in drawn])
+    parts.append(legend)
+    return _svg(_WIDTH, _HEIGHT + more, parts, f"{y_label} by {x_label}")
 
 
 def bar_chart(names: Sequence[str], values: Sequence[float], unit: str = "") -> str:
@@ -172,15 +173,16 @@ def _frame(x: _Scale, y: _Scale, x_label: str, y_label: str) -> str:
     return "".join(lines)
 
 
-def _legend(names: Sequence[str]) -> str:
+def _legend(names: Sequence[str]) -> tuple[str, int]:
+    """Names of the lines, where there are several, below the frame; and the height of that."""
     if len(names) < 2:
-        return ""
+        return "", 0
     rows = [
-        f'<text x="{_WIDTH - _RIGHT - 6}" y="{_TOP + 16 + 16 * number}" text-anchor="end"'
-        f' fill="var(--line{number % _COLOURS})">{_short(name, 40)}</text>'
+        f'<text x="{_LEFT}" y="{_HEIGHT + 10 + 16 * number}" fill="var(--line{number % _COLOURS})">'
+        f"{_short(name, 80)}</text>"
         for number, name in enumerate(names)
     ]
-    return "".join(rows)
+    return "".join(rows), 16 * len(names) + 4
 
 
 def _svg(width: float, height: float, parts: Sequence[str], label: str) -> str:
