@@ -1,0 +1,262 @@
+"""Which processes train together, and which of them this one is.
+
+Told by, and no two of them may disagree:
+
+    flags        --workers=HOST:PORT,HOST:PORT,… --task=NUMBER
+    TF_CONFIG    as TensorFlow defines it, and Kubeflow's TFJob and others set it
+    Slurm        the variables of a step that srun starts with several tasks
+    Kubernetes   JOB_COMPLETION_INDEX of an indexed Job, with RESNET_TF_WORKERS=COUNT and the name
+                 of its headless service in RESNET_TF_SERVICE
+
+Process 0 is the chief: it alone writes. Nothing here needs TensorFlow, so what is told wrong is
+named before it is loaded.
+"""
+
+import dataclasses
+import json
+import re
+import socket
+from collections.abc import Mapping
+
+from resnet_tf import errors
+from resnet_tf.errors import UserError
+
+# Where nothing says a port: the first of a range that no service of a usual machine has.
+_PORT, _PORTS = 29500, 20000
+_MOST_NODES = 100_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Cluster:
+    """The processes of a run, of which there are two or more.
+
+    Attributes:
+      addresses: host:port of each; the first is the chief's.
+      index: of this process among them.
+      source: what told it.
+    """
+
+    addresses: tuple[str, ...]
+    index: int
+    source: str
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether it is this process that writes."""
+        return self.index == 0
+
+    @property
+    def address(self) -> str:
+        """Of this process."""
+        return self.addresses[self.index]
+
+    def tf_config(self) -> str:
+        """The same as TensorFlow reads it."""
+        task = {"type": "worker", "index": self.index}
+        return json.dumps({"cluster": {"worker": list(self.addresses)}, "task": task})
+
+
+def find(workers: str, task: int, environment: Mapping[str, str]) -> Cluster | None:
+    """What flags and environment say; None for one process alone.
+
+    Args:
+      workers, task: the flags; "" and -1 where they are not given.
+      environment: as `os.environ`.
+
+    Raises:
+      UserError: 64, naming what is wrong, or which two disagree.
+    """
+    told = [
+        _from_flags(workers, task),
+        _from_tf_config(environment.get("TF_CONFIG", "")),
+        _from_slurm(environment),
+        _from_kubernetes(environment),
+    ]
+    found = [cluster for cluster in told if cluster]
+    for other in found[1:]:
+        if (other.addresses, other.index) != (found[0].addresses, found[0].index):
+            what = (
+                f"{found[0].source} says process {found[0].index} of"
+                f" {', '.join(found[0].addresses)}, {other.source} process {other.index} of"
+                f" {', '.join(other.addresses)}"
+            )
+            raise _wrong(what, f"{found[0].source}, {other.source}", "unset one of them")
+    return _checked(found[0]) if found else None
+
+
+def refuse_taken_port(cluster: Cluster) -> None:
+    """Raises UserError 64 where another process listens on this one's port already."""
+    port = int(cluster.address.rpartition(":")[2])
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("", port))
+        except OSError as error:
+            what = f"port {port} cannot be used: {error.strerror}"
+            raise _wrong(what, cluster.source, "give another port") from error
+
+
+def _from_flags(workers: str, task: int) -> Cluster | None:
+    if not workers and task < 0:
+        return None
+    if not workers:
+        raise _wrong("--task is given without --workers", "--task", "give both")
+    addresses = tuple(part.strip() for part in workers.split(","))
+    if task < 0 and len(addresses) > 1:
+        raise _wrong("which of the workers this is is not said", "--workers", "give --task")
+    return _several(addresses, max(task, 0), "--workers and --task")
+
+
+def _from_tf_config(text: str) -> Cluster | None:
+    if not text.strip():
+        return None
+    try:
+        told = json.loads(text)
+        cluster, task = told.get("cluster", {}), told.get("task", {})
+        kinds = {kind: _list(addresses) for kind, addresses in cluster.items()}
+        kind, index = task.get("type", "worker"), int(task.get("index", 0))
+    except (ValueError, TypeError, AttributeError) as error:
+        what = f"TF_CONFIG cannot be read: {errors.plain(error)}"
+        raise _wrong(what, "TF_CONFIG", "see docs/kubernetes.md for its form") from error
+    if not kinds:
+        return None
+    if kinds.get("ps") or kind == "ps":
+        raise _wrong("parameter servers are not used", "TF_CONFIG", "name workers only")
+    if kind == "evaluator":
+        remedy = "evaluate with eval.py --watch, without TF_CONFIG"
+        raise _wrong("an evaluator does not train", "TF_CONFIG", remedy)
+    heads = kinds.get("chief") or kinds.get("master") or []
+    if kind not in ("chief", "master", "worker") or (kind != "worker" and not heads):
+        raise _wrong(f"task type {kind!r} is not in the cluster", "TF_CONFIG", "mend it")
+    if len(heads) > 1:
+        raise _wrong(f"it names {len(heads)} chiefs", "TF_CONFIG", "name one")
+    own = index if kind != "worker" else index + len(heads)
+    return _several((*heads, *kinds.get("worker", [])), own, "TF_CONFIG")
+
+
+def _list(addresses: object) -> list[str]:
+    if isinstance(addresses, Mapping):  # as a sparse cluster is told
+        addresses = [addresses[key] for key in sorted(addresses, key=int)]
+    if not isinstance(addresses, list) or not all(isinstance(a, str) for a in addresses):
+        raise ValueError("addresses must be a list of HOST:PORT")
+    return addresses
+
+
+def _from_slurm(environment: Mapping[str, str]) -> Cluster | None:
+    """Of a step of srun. The batch script itself, which is one process, has no number of tasks."""
+    count = environment.get("SLURM_STEP_NUM_TASKS", "1")
+    if count == "1":
+        return None
+    names = ("SLURM_STEP_NODELIST", "SLURM_STEP_TASKS_PER_NODE", "SLURM_PROCID", "SLURM_JOB_ID")
+    try:
+        nodes, tasks, own, job = (environment[name] for name in names)
+        hosts, numbers = expand_nodes(nodes), expand_tasks(tasks)
+        if len(hosts) != len(numbers) or sum(numbers) != int(count):
+            raise ValueError(f"{nodes} and {tasks} are not {count} tasks")
+        # Jobs that share a node get ports of their own.
+        first = _PORT + int(job) * 16 % _PORTS
+        addresses = [
+            f"{host}:{first + local}"
+            for host, number in zip(hosts, numbers)
+            for local in range(number)
+        ]
+        return _several(tuple(addresses), int(own), "Slurm")
+    except KeyError as error:
+        raise _wrong(f"{error.args[0]} is not set", "Slurm", "start it with srun") from error
+    except ValueError as error:
+        what = f"Slurm's variables cannot be read: {errors.plain(error)}"
+        raise _wrong(what, "Slurm", "give --workers and --task") from error
+
+
+def expand_nodes(text: str) -> list[str]:
+    """The hosts of a Slurm list: a[08-10,12],b is a08, a09, a10, a12 and b.
+
+    Raises:
+      ValueError: for what is no such list.
+    """
+    hosts = []
+    parts = re.findall(r"(?:[^,\[]|\[[^\]]*\])+", text)
+    for part in parts:
+        groups = re.split(r"\[([^\]]*)\]", part)
+        found = [groups[0]]
+        for inside, after in zip(groups[1::2], groups[2::2]):
+            numbers = [number for item in inside.split(",") for number in _numbers(item)]
+            found = [f"{host}{number}{after}" for host in found for number in numbers]
+            if len(found) > _MOST_NODES:
+                raise ValueError(f"{text} has too many nodes")
+        hosts += found
+    whole = hosts and ",".join(parts) == text
+    if not whole or any(not re.fullmatch(r"[\w.-]+", host) for host in hosts):
+        raise ValueError(f"{text!r} is no list of nodes")
+    return hosts
+
+
+def _numbers(item: str) -> list[str]:
+    first, dash, last = item.partition("-")
+    if not dash:
+        return [str(int(first)).zfill(len(first))]
+    if not 0 <= int(last) - int(first) < _MOST_NODES:
+        raise ValueError(f"{item} is no range")
+    return [str(number).zfill(len(first)) for number in range(int(first), int(last) + 1)]
+
+
+def expand_tasks(text: str) -> list[int]:
+    """Tasks of each node: 2(x3),1 is 2, 2, 2 and 1.
+
+    Raises:
+      ValueError: for what is no such list.
+    """
+    counts = []
+    for part in text.split(","):
+        match = re.fullmatch(r"(\d+)(?:\(x(\d+)\))?", part)
+        if not match or int(match[2] or 1) > _MOST_NODES:
+            raise ValueError(f"{text!r} is no list of tasks")
+        counts += [int(match[1])] * int(match[2] or 1)
+    return counts
+
+
+def _from_kubernetes(environment: Mapping[str, str]) -> Cluster | None:
+    count = environment.get("RESNET_TF_WORKERS", "")
+    if not count:
+        return None
+    if not count.isdecimal() or not 1 <= int(count) <= _MOST_NODES:
+        raise _wrong(f"RESNET_TF_WORKERS={count!r} is no number", "RESNET_TF_WORKERS", "mend it")
+    names = ("JOB_COMPLETION_INDEX", "RESNET_TF_SERVICE", "HOSTNAME")
+    missing = [name for name in names if not environment.get(name)]
+    if missing:
+        remedy = "see docs/kubernetes.md for the Job"
+        raise _wrong(f"{missing[0]} is not set", "RESNET_TF_WORKERS", remedy)
+    index, service, host = (environment[name] for name in names)
+    if not index.isdecimal() or not host.endswith(f"-{index}"):
+        what = f"the host {host!r} is not that of JOB_COMPLETION_INDEX={index}"
+        raise _wrong(what, "JOB_COMPLETION_INDEX", "give the Job completionMode: Indexed")
+    job = host[: -len(index) - 1]
+    port = environment.get("RESNET_TF_PORT", str(_PORT))
+    addresses = tuple(f"{job}-{number}.{service}:{port}" for number in range(int(count)))
+    return _several(addresses, int(index), "Kubernetes")
+
+
+def _several(addresses: tuple[str, ...], index: int, source: str) -> Cluster | None:
+    """None for a process that is alone."""
+    if len(addresses) == 1 and index == 0:
+        return None
+    return Cluster(addresses, index, source)
+
+
+def _checked(cluster: Cluster) -> Cluster:
+    seen = set()
+    for address in cluster.addresses:
+        host, _, port = address.rpartition(":")
+        if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
+            raise _wrong(f"{address!r} is not HOST:PORT", cluster.source, "mend it")
+        if address in seen:
+            raise _wrong(f"{address} stands there twice", cluster.source, "give each its own")
+        seen.add(address)
+    if not 0 <= cluster.index < len(cluster.addresses):
+        what = f"there are {len(cluster.addresses)} processes, and this is number {cluster.index}"
+        raise _wrong(what, cluster.source, "numbers start at 0")
+    return cluster
+
+
+def _wrong(what: str, where: str, remedy: str) -> UserError:
+    return UserError(errors.BAD_FLAGS, what, where, remedy)
