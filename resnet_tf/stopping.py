@@ -27,6 +27,10 @@ _CODES = {
 }
 
 
+# By rising weight: where processes are asked different things, the largest number counts.
+STOPS = (0, errors.RESUMABLE, errors.INTERRUPTED, errors.TERMINATED)
+
+
 class Asked(Exception):
     """A run was asked to stop."""
 
@@ -44,19 +48,19 @@ class Stop:
         self._ends = time.monotonic() + max_runtime - elapsed if max_runtime else None
         self._ended = threading.Event()
         self._lock = threading.Lock()
-        self._told: list[Callable[[], None]] = []
+        self._told: list[Callable[[int], None]] = []
 
     def check(self) -> None:
         """Raises `Asked` where it was asked."""
         if self._cause:
             raise Asked
 
-    def tell(self, function: Callable[[], None]) -> None:
-        """Calls `function`, in any thread, as soon as it is asked, or was."""
+    def tell(self, function: Callable[[int], None]) -> None:
+        """Calls `function` with the code, in any thread, as soon as it is asked, or was."""
         with self._lock:
             self._told.append(function)
             if self._cause:
-                function()
+                function(self._cause[1])
 
     def ask(self, name: str, code: int) -> None:
         """Asks the run to stop because of `name`, with exit code `code`; the first one counts."""
@@ -65,7 +69,7 @@ class Stop:
                 return
             self._cause = name, code
             for function in self._told:
-                function()
+                function(code)
         print(f"{name}: stopping", file=sys.stderr, flush=True)
 
     def error(self, what: str, where: object) -> UserError:

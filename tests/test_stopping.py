@@ -23,7 +23,7 @@ def heeded():
 def wait_for(stop):
     """Until the listener has heard, at most a minute."""
     heard = threading.Event()
-    stop.tell(heard.set)
+    stop.tell(lambda code: heard.set())
     assert heard.wait(60)
 
 
@@ -69,11 +69,11 @@ def test_a_script_that_has_nothing_to_save_ends_at_once(name, heeded):
 def test_the_first_cause_counts(capsys):
     told = []
     stop = Stop()
-    stop.tell(lambda: told.append("before"))
+    stop.tell(lambda code: told.append(("before", code)))
     stop.ask("SIGTERM", 143)
     stop.ask("SIGINT", 130)
-    stop.tell(lambda: told.append("after"))
-    assert told == ["before", "after"] and stop.error("", "").code == 143
+    stop.tell(lambda code: told.append(("after", code)))
+    assert told == [("before", 143), ("after", 143)] and stop.error("", "").code == 143
     assert capsys.readouterr().err == "SIGTERM: stopping\n"
 
 

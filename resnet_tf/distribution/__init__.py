@@ -1,5 +1,11 @@
 """Devices and the strategy that runs a step on them."""
 
-from resnet_tf.distribution.strategy import DeviceRequest, describe_devices, make_strategy
+from resnet_tf.distribution.cluster import Cluster
+from resnet_tf.distribution.strategy import (
+    DeviceRequest,
+    describe_devices,
+    make_strategy,
+    processes,
+)
 
-__all__ = ["DeviceRequest", "describe_devices", "make_strategy"]
+__all__ = ["Cluster", "DeviceRequest", "describe_devices", "make_strategy", "processes"]

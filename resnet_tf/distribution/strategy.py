@@ -1,10 +1,11 @@
-"""From `--devices` to a `MirroredStrategy`."""
+"""From `--devices`, and who trains together, to a strategy of TensorFlow's."""
 
 import dataclasses
 import re
 from typing import TYPE_CHECKING
 
 from resnet_tf import errors
+from resnet_tf.distribution.cluster import Cluster
 from resnet_tf.errors import UserError, bad_flag
 
 if TYPE_CHECKING:
@@ -45,16 +46,31 @@ class DeviceRequest:
         raise bad_flag("devices", "must be auto, cpu, cpu:N, gpu:all or gpu:0,1", repr(text))
 
 
-def make_strategy(request: DeviceRequest) -> "tf.distribute.Strategy":
+ALL_REDUCE = ("auto", "nccl", "ring", "hierarchical")
+
+
+def make_strategy(
+    request: DeviceRequest, cluster: Cluster | None = None, all_reduce: str = "auto"
+) -> "tf.distribute.Strategy":
     """One `MirroredStrategy` over the devices asked for, also where it is only one.
 
     Make one a process: collectives of several can mix.
 
+    Args:
+      request: devices of this process.
+      cluster: the processes that train together, each on such devices; None for this one alone.
+        Then it is a `MultiWorkerMirroredStrategy`, to be made before anything is computed.
+      all_reduce: how gradients are summed, one of `ALL_REDUCE`: over processes by rings or NCCL;
+        in one process by NCCL, or by copies in a hierarchy of devices. "auto": NCCL for GPUs.
+
     Raises:
-      UserError: 64 where a GPU is asked for that is not there; nothing falls back silently.
+      UserError: 64 where a GPU is asked for that is not there, nothing falls back silently; for
+        devices that processes of a cluster cannot have, and a way to sum that there is not.
     """
     import tensorflow as tf
 
+    if cluster:
+        return _make_multi_worker(request, cluster, all_reduce)
     present = [device.name for device in tf.config.list_logical_devices("GPU")]
     if request.kind == "auto":
         devices = present or ["/cpu:0"]
@@ -63,14 +79,67 @@ def make_strategy(request: DeviceRequest) -> "tf.distribute.Strategy":
     else:
         wanted = range(len(present)) if request.gpus is None else request.gpus
         if not wanted or max(wanted) >= len(present):
-            raise UserError(
-                errors.BAD_FLAGS,
-                f"TensorFlow sees {len(present)} GPUs, fewer than are asked for",
-                "--devices",
-                "use --devices=cpu, or install tensorflow[and-cuda] and a driver",
-            )
+            raise _too_few_gpus(len(present))
         devices = [present[i] for i in wanted]
-    return tf.distribute.MirroredStrategy(devices)
+    return tf.distribute.MirroredStrategy(devices, _across_devices(all_reduce, devices))
+
+
+def _across_devices(all_reduce: str, devices: list[str]) -> "tf.distribute.CrossDeviceOps | None":
+    """Sums over the devices of one process; None where TensorFlow chooses."""
+    import tensorflow as tf
+
+    if all_reduce == "ring":
+        raise bad_flag("all_reduce", "ring is for several processes")
+    if all_reduce == "nccl":
+        if "GPU" not in devices[0].upper():
+            raise bad_flag("all_reduce", "nccl is for GPUs")
+        return tf.distribute.NcclAllReduce()
+    return tf.distribute.HierarchicalCopyAllReduce() if all_reduce == "hierarchical" else None
+
+
+def _make_multi_worker(
+    request: DeviceRequest, cluster: Cluster, all_reduce: str
+) -> "tf.distribute.Strategy":
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    if request.logical_cpus > 1:
+        raise bad_flag("devices", "cpu:N is for one process; start more processes instead")
+    if request.kind == "gpu" and not gpus:
+        raise _too_few_gpus(len(gpus))
+    if request.kind == "cpu" and gpus:
+        tf.config.set_visible_devices([], "GPU")
+    if request.gpus is not None:
+        if max(request.gpus) >= len(gpus):
+            raise _too_few_gpus(len(gpus))
+        tf.config.set_visible_devices([gpus[number] for number in request.gpus], "GPU")
+    if all_reduce == "hierarchical":
+        raise bad_flag("all_reduce", "hierarchical is for one process")
+    ways = tf.distribute.experimental.CommunicationImplementation
+    way = {"auto": ways.AUTO, "nccl": ways.NCCL, "ring": ways.RING}[all_reduce]
+    resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
+        tf.train.ClusterSpec({"worker": list(cluster.addresses)}),
+        task_type="worker",
+        task_id=cluster.index,
+        rpc_layer="grpc",
+    )
+    options = tf.distribute.experimental.CommunicationOptions(implementation=way)
+    return tf.distribute.MultiWorkerMirroredStrategy(resolver, options)
+
+
+def _too_few_gpus(number: int) -> UserError:
+    return UserError(
+        errors.BAD_FLAGS,
+        f"TensorFlow sees {number} GPUs, fewer than are asked for",
+        "--devices",
+        "use --devices=cpu, or install tensorflow[and-cuda] and a driver",
+    )
+
+
+def processes(strategy: "tf.distribute.Strategy") -> int:
+    """Number of the processes that a strategy spans."""
+    resolver = strategy.cluster_resolver
+    return resolver.cluster_spec().num_tasks("worker") if resolver else 1
 
 
 def describe_devices(strategy: "tf.distribute.Strategy") -> str:

@@ -20,7 +20,7 @@ from resnet_tf.evaluation import Predictions
 from resnet_tf.reporting import Console, Journal, goodput
 from resnet_tf.reporting import journal as journals
 from resnet_tf.reporting.goodput import Goodput
-from resnet_tf.stopping import Asked, Stop
+from resnet_tf.stopping import STOPS, Asked, Stop
 from resnet_tf.training import bad_batches, board, ending, nonfinite, resume, saving, start
 from resnet_tf.training import profile as profiles
 from resnet_tf.training.meter import Meter
@@ -113,7 +113,7 @@ def _train_alone(
     try:
         if resumed:
             resume.set_aside(damaged, resumed, reporting.say)
-        stop.tell(lambda: run.stop.assign(True))
+        stop.tell(lambda code: run.stop.assign(STOPS.index(code)))
         return _train(run, resumed, clock, profiler, stop, mirror)
     finally:
         lock.release()

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from resnet_tf import input, models, runtime
 from resnet_tf.config import Config
-from resnet_tf.distribution import describe_devices
+from resnet_tf.distribution import describe_devices, processes
 from resnet_tf.errors import bad_flag
 from resnet_tf.evaluation import Predictions, make_evaluation
 from resnet_tf.layers import named_variables
@@ -33,7 +33,8 @@ class Run:
       gradient: of the network.
       describe: manifest fields of a commit, but for step and position.
       train: the traced function of `make_train_step`.
-      stop: bool scalar; once it is True, a call of `train` ends after the step under way.
+      stop: int64 scalar, a number of `stopping.STOPS`; once it is not 0, a call of `train` ends
+        after the step under way.
       feed: of its batches.
       evaluate: gives counts and `Predictions`, see `_evaluations`.
       held_out: the records that it looks at.
@@ -133,7 +134,7 @@ def build(
         dtype=chosen.dtype_from(config),
     )
     with tf.device("CPU:0"):
-        stop = tf.Variable(False, trainable=False, name="stop")
+        stop = tf.Variable(0, dtype=tf.int64, trainable=False, name="stop")
     return Run(
         config=config,
         strategy=strategy,
@@ -152,6 +153,7 @@ def build(
             clip=chosen.clip_from(config, model),
             xla=config.xla,
             stop=stop,
+            several=processes(strategy) > 1,
         ),
         stop=stop,
         feed=Feed(config, strategy, manifest, pictures),

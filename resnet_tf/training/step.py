@@ -55,6 +55,7 @@ def make_train_step(
     clip: Clip | None = None,
     xla: bool = False,
     stop: tf.Variable | None = None,
+    several: bool = False,
 ) -> Callable[[Iterator, tf.Tensor], dict[str, tf.Tensor]]:
     """Builds the function that trains.
 
@@ -73,18 +74,21 @@ def make_train_step(
         update is that of the whole batch, but that each part has its own batch statistics.
       clip: of the summed gradients; none by default.
       xla: compile `gradient`.
-      stop: bool scalar that another thread may set: the call ends after the step under way.
+      stop: int64 scalar, 0 until another thread sets it to 1, 2 or 3: the call ends after the
+        step under way, in every process.
+      several: whether the strategy spans several processes.
 
     Returns:
       `train(iterator, count)`, for at most `count` steps (int32 scalar) on batches of
       `input.training_batches`. It returns vectors with an entry a step: `loss`,
       `gradient_norm` (before it is clipped), `learning_rate` and `loss_scale` (float32),
-      `correct` (int64, of the batch), `finite`, `overflowed` (bool: the step was left out, for
-      the loss scale's sake), `order` and `pictures` (int64, fingerprints of record ids and
-      pixels) and `input_wait` (float64, seconds that the first replica waited for its batch).
+      `correct` (int64, of the batch), `asked` (int64, the largest `stop` of any process),
+      `finite`, `overflowed` (bool: the step was left out, for the loss scale's sake), `order`
+      and `pictures` (int64, fingerprints of record ids and pixels) and `input_wait` (float64,
+      seconds that the first replica waited for its batch).
     """
     replica_step = _make_replica_step(state, gradient, accumulate, clip, xla)
-    now = clock.choose()
+    together, now = _make_together(strategy, several, stop), clock.choose()
 
     @tf.function
     def train(iterator, count):
@@ -100,16 +104,15 @@ def make_train_step(
                 rate *= state.rate_factor
             result = strategy.run(replica_step, args=(images, labels, rate))
             health = {k: strategy.experimental_local_results(v)[0] for k, v in result.items()}
-            order, pictures = _fingerprints(strategy.experimental_local_results(marks))
-            health |= {"order": order, "pictures": pictures}
+            order, pictures, asked = together(marks)
+            health |= {"order": order, "pictures": pictures, "asked": asked}
             health |= {"learning_rate": rate, "input_wait": wait}
             record = {name: array.write(done, health[name]) for name, array in record.items()}
             going = health["finite"] | health["overflowed"]
             # The step counts once its batch has come: where that fails, no step was made.
             with tf.control_dependencies([health["finite"]]):
                 state.step.assign_add(tf.cast(going, tf.int64))
-                if stop is not None:
-                    going &= ~stop.read_value()
+                going &= asked == 0
             done += 1
         return {name: array.stack()[:done] for name, array in record.items()}
 
@@ -161,6 +164,7 @@ def _make_replica_step(
     return replica_step
 
 
+_STOPS = 4  # values of `stop`
 _GOLDEN = 0x9E3779B97F4A7C15 - 2**64  # 2^64 divided by the golden ratio, as an int64
 _HEALTH = {
     "loss": tf.float32,
@@ -172,6 +176,7 @@ _HEALTH = {
     "overflowed": tf.bool,
     "order": tf.int64,
     "pictures": tf.int64,
+    "asked": tf.int64,
     "input_wait": tf.float64,
 }
 
@@ -230,15 +235,47 @@ def _timed_next(strategy, iterator, now):
         return batch, now() - before
 
 
-def _fingerprints(marks: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, tf.Tensor]:
-    """One number for the record ids of a step and one for its pixels, whatever the replicas.
+def _make_together(strategy, several, stop):
+    """What processes tell each other in a step, beside gradients: fingerprints and a stop.
 
-    The sum over its pictures i of (2i + 1) · 0x9E3779B97F4A7C15 · mark i, modulo 2^64.
+    Returns:
+      A function from the marks of a batch to two fingerprints of the whole batch and the largest
+      value of `stop`, each int64.
     """
-    marks = tf.concat(marks, axis=0)
-    odd = 2 * tf.range(tf.shape(marks, tf.int64)[0]) + 1
-    order, pictures = tf.unstack(tf.reduce_sum(_GOLDEN * odd[:, None] * marks, axis=0))
-    return order, pictures
+
+    def asked():
+        return tf.constant(0, tf.int64) if stop is None else stop.read_value()
+
+    def alone(marks):
+        marks = tf.concat(strategy.experimental_local_results(marks), axis=0)
+        return (*_fingerprints(marks, tf.constant(0, tf.int64)), asked())
+
+    def of_replica(marks):
+        replica = tf.distribute.get_replica_context()
+        first = tf.shape(marks, tf.int64)[0] * tf.cast(replica.replica_id_in_sync_group, tf.int64)
+        # Sums wrap as the fingerprints do. One count for each of the few values of a stop, so
+        # that the largest can be told from their sums.
+        counts = tf.one_hot(asked(), _STOPS, dtype=tf.int64)
+        told = tf.concat([_fingerprints(marks, first), counts], axis=0)
+        return replica.all_reduce(tf.distribute.ReduceOp.SUM, told)
+
+    def with_others(marks):
+        told = strategy.run(of_replica, args=(marks,))
+        told = strategy.experimental_local_results(told)[0]
+        seen = tf.where(told[2:] > 0, tf.range(_STOPS, dtype=tf.int64), 0)
+        return told[0], told[1], tf.reduce_max(seen)
+
+    return with_others if several else alone
+
+
+def _fingerprints(marks: tf.Tensor, first: tf.Tensor) -> list[tf.Tensor]:
+    """One number for the record ids of some pictures and one for their pixels.
+
+    The sum over pictures i, from `first` on, of (2i + 1) · 0x9E3779B97F4A7C15 · mark i, modulo
+    2^64; so that the sums of the parts of a batch are those of the batch.
+    """
+    odd = 2 * (first + tf.range(tf.shape(marks, tf.int64)[0])) + 1
+    return tf.unstack(tf.reduce_sum(_GOLDEN * odd[:, None] * marks, axis=0))
 
 
 def _over_replicas(sums: Sums, parts: int) -> Sums:

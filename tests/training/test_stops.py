@@ -67,7 +67,7 @@ def test_a_call_ends_after_the_step_under_way(devices, data, tmp_path):
     asked = config(data, tmp_path / "run", devices=devices, eval_every_steps=0)
     run = start.prepare(asked, start.data_of(asked), loop.make_strategy(
         loop.DeviceRequest.parse(devices)))  # fmt: skip
-    run.stop.assign(True)
+    run.stop.assign(1)
     health = run.train(iter(run.feed.batches(0)), tf.constant(4))
     assert len(health["loss"]) == 1 and run.step.numpy() == 1
 
