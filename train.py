@@ -11,7 +11,9 @@ run again goes on where it stopped.
 
 import json
 import math
+import os
 import pathlib
+import sys
 
 from absl import flags
 
@@ -36,6 +38,10 @@ _STEPS = flags.DEFINE_integer(
 _PROFILE_STEPS = flags.DEFINE_list(
     "profile_steps", None, "profile from,to: the steps after the first number, up to the second"
 )
+_WORKERS = flags.DEFINE_string(
+    "workers", "", "HOST:PORT of every process that trains together, the chief's first"
+)
+_TASK = flags.DEFINE_integer("task", -1, "number of this process among --workers")
 _PRINT_CONFIG = flags.DEFINE_bool("print_config", False, "print the resolved Config and exit")
 
 _COMMON = """
@@ -54,12 +60,17 @@ def main(_):
     _refuse_two_tasks(config.model_dir)
     profiled, ramp = _profiled(), _ramp()
     from resnet_tf.distribution import DeviceRequest
+    from resnet_tf.distribution.cluster import find, refuse_taken_port
 
+    cluster = find(_WORKERS.value, _TASK.value, os.environ)
+    if cluster:
+        os.environ.pop("TF_CONFIG", None)  # which TensorFlow would read in its own way
+        refuse_taken_port(cluster)
     request = DeviceRequest.parse(config.devices)
     if not (_DRY_RUN.value or _FIND_LR.value):
         # From here on, so that loading TensorFlow does not miss a signal.
         with Stop(config.max_runtime, runtime.process_age()).listening() as stop:
-            _train(config, request, profiled, stop)
+            _train(config, request, profiled, stop, cluster)
         return
     runtime.configure(request.logical_cpus, config.intra_op_threads, config.inter_op_threads)
     if _DRY_RUN.value:
@@ -72,13 +83,17 @@ def main(_):
         find_rate.find(config, *ramp)
 
 
-def _train(config, request, profiled: tuple[int, int] | None, stop: Stop) -> None:
+def _train(config, request, profiled: tuple[int, int] | None, stop: Stop, cluster) -> None:
     runtime.configure(request.logical_cpus, config.intra_op_threads, config.inter_op_threads)
+    from resnet_tf import reporting
     from resnet_tf.training import loop
     from resnet_tf.training.profile import Profiler
 
     directory = pathlib.Path(config.model_dir) / "profile"
-    loop.train(config, Profiler(directory, *profiled) if profiled else None, stop)
+    if cluster and not cluster.is_chief:
+        reporting.hush()
+        reporting.silence(sys.stdout)
+    loop.train(config, Profiler(directory, *profiled) if profiled else None, stop, cluster)
 
 
 def _refuse_two_tasks(model_dir: str) -> None:

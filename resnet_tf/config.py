@@ -244,6 +244,10 @@ class Config:
     devices: str = _option(
         "auto", "auto, cpu, cpu:N (N logical CPUs), gpu:all or gpu:0,1", harmless=True
     )
+    all_reduce: str = _option(
+        "auto", "how gradients are summed over devices: auto, nccl, ring or hierarchical",
+        one_of=("auto", "nccl", "ring", "hierarchical"), harmless=True,
+    )  # fmt: skip
     intra_op_threads: int = _option(
         0, "threads inside one op; 0: the cores of a device", at_least=0, harmless=True
     )

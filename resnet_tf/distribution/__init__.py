@@ -1,5 +1,6 @@
 """Devices and the strategy that runs a step on them."""
 
+from resnet_tf.distribution.agreement import refuse_disagreement, wait_for_all
 from resnet_tf.distribution.cluster import Cluster
 from resnet_tf.distribution.strategy import (
     DeviceRequest,
@@ -8,4 +9,12 @@ from resnet_tf.distribution.strategy import (
     processes,
 )
 
-__all__ = ["Cluster", "DeviceRequest", "describe_devices", "make_strategy", "processes"]
+__all__ = [
+    "Cluster",
+    "DeviceRequest",
+    "describe_devices",
+    "make_strategy",
+    "processes",
+    "refuse_disagreement",
+    "wait_for_all",
+]

@@ -7,9 +7,19 @@ from typing import TextIO
 from tqdm import tqdm
 
 
+_hushed = False
+
+
+def hush() -> None:
+    """From now on nothing is said: of a process that trains beside the one that speaks."""
+    global _hushed
+    _hushed = True
+
+
 def say(text: str) -> None:
     """One plain line on stderr."""
-    print(text, file=sys.stderr, flush=True)
+    if not _hushed:
+        print(text, file=sys.stderr, flush=True)
 
 
 def silence(stream: TextIO) -> None:
@@ -63,7 +73,7 @@ class Console:
             initial=start,
             unit=unit,
             file=sys.stderr,
-            disable=not sys.stderr.isatty(),
+            disable=_hushed or not sys.stderr.isatty(),
             dynamic_ncols=True,
         )
         self._total = total

@@ -4,9 +4,12 @@ lock the directory · decide what to resume · build · for each K steps: update
 health, save, evaluate, signals · final save, final evaluation, report · unlock
 """
 
+import contextlib
 import dataclasses
 import functools
 import pathlib
+import shutil
+import tempfile
 from collections.abc import Iterator
 
 import tensorflow as tf
@@ -14,8 +17,14 @@ import tensorflow as tf
 from resnet_tf import checkpoint, errors, faults, reporting, runtime
 from resnet_tf.checkpoint import Commit, Lock, Mirror, is_address
 from resnet_tf.config import Config
-from resnet_tf.distribution import DeviceRequest, make_strategy
-from resnet_tf.errors import UserError
+from resnet_tf.distribution import (
+    Cluster,
+    DeviceRequest,
+    make_strategy,
+    refuse_disagreement,
+    wait_for_all,
+)
+from resnet_tf.errors import UserError, bad_flag
 from resnet_tf.evaluation import Predictions
 from resnet_tf.reporting import Console, Journal, goodput
 from resnet_tf.reporting import journal as journals
@@ -42,21 +51,40 @@ class _Observers:
     stop: Stop
     watchdog: Watchdog
     saver: Saver
+    alone: bool
+    agreed_to_stop: bool = False
 
     def progressed(self, to: str) -> None:
-        """To be called all the time: tells the watchdog, and asks whether to stop."""
+        """To be called all the time: tells the watchdog, and asks whether to stop.
+
+        Several processes stop after a step in which all of them saw that one was asked.
+        """
         self.watchdog.beat(to)
         self.saver.poll()
-        self.stop.check()
+        if self.alone or self.agreed_to_stop:
+            self.stop.check()
+
+    def stops(self, asked: int) -> None:
+        """In a step `asked`, a number of `STOPS`, was the most that any process was asked."""
+        if asked:
+            self.stop.ask("another process", STOPS[asked])
+            self.agreed_to_stop = True
 
 
-def train(config: Config, profiler: Profiler | None = None, stop: Stop | None = None) -> dict:
+def train(
+    config: Config,
+    profiler: Profiler | None = None,
+    stop: Stop | None = None,
+    cluster: Cluster | None = None,
+) -> dict:
     """Trains as `config` says, from where an earlier command stopped, to the end.
 
     Args:
       config: of the run.
       profiler: of some of its steps; none by default.
       stop: may ask it to end before; nobody does by default.
+      cluster: the processes that train it together, each by a call of its own; by default it is
+        this one alone.
 
     Returns:
       The "done" event: step, epoch, examples_seen, images_per_second, train_loss, eval,
@@ -68,9 +96,11 @@ def train(config: Config, profiler: Profiler | None = None, stop: Stop | None = 
     """
     stop = stop or Stop()
     try:
+        if cluster:
+            return _train_together(config, profiler, stop, cluster)
         if is_address(config.model_dir):
             return _train_mirrored(config, profiler, stop)
-        return _train_alone(config, profiler, stop)
+        return _train_here(config, profiler, stop)
     except Asked:
         raise stop.error("before it had begun", config.model_dir) from None
 
@@ -83,40 +113,107 @@ def _train_mirrored(config: Config, profiler: Profiler | None, stop: Stop) -> di
     reporting.say(f"{mirror.address}: working in {mirror.directory}")
     try:
         here = dataclasses.replace(config, model_dir=str(mirror.directory))
-        return _train_alone(here, profiler, stop, mirror)
+        return _train_here(here, profiler, stop, mirror)
     finally:
         mirror.close()
 
 
-def _train_alone(
-    config: Config, profiler: Profiler | None, stop: Stop, mirror: Mirror | None = None
+def _train_together(
+    config: Config, profiler: Profiler | None, stop: Stop, cluster: Cluster
 ) -> dict:
+    """Trains as one of several processes, of which the chief alone writes in the directory.
+
+    The others do all that it does, in a directory of their own that nobody keeps.
+    """
+    _refuse_alone_only(config)
+    try:
+        if cluster.is_chief:
+            return _train_here(config, profiler, stop, cluster=cluster)
+        with tempfile.TemporaryDirectory(prefix="resnet_tf-worker-") as scratch:
+            home = pathlib.Path(config.model_dir)
+            with contextlib.suppress(FileNotFoundError):
+                shutil.copy(home / journals.FILE_NAME, scratch)
+            here = dataclasses.replace(config, model_dir=scratch)
+            return _train_here(here, profiler, stop, cluster=cluster, home=home)
+    except tf.errors.OpError as error:
+        raise UserError(
+            errors.INTERNAL,
+            f"another process is gone, or cannot be reached: {errors.plain(error.message)}",
+            cluster.address,
+            "see what the one that ended first says; the same command goes on",
+        ) from error
+
+
+def _refuse_alone_only(config: Config) -> None:
+    alone = {
+        "on_nonfinite": config.on_nonfinite == "rollback",
+        "bad_records": config.bad_records == "skip",
+        "model_dir": is_address(config.model_dir),
+    }
+    for name, asked in alone.items():
+        if asked:
+            raise bad_flag(name, "is for one process", getattr(config, name))
+
+
+def _train_here(
+    config: Config,
+    profiler: Profiler | None,
+    stop: Stop,
+    mirror: Mirror | None = None,
+    cluster: Cluster | None = None,
+    home: pathlib.Path | None = None,
+) -> dict:
+    """Trains in `config.model_dir`; what was committed is in `home`, the same by default."""
     clock = Goodput(runtime.process_age())
+    home, writes = home or pathlib.Path(config.model_dir), not cluster or cluster.is_chief
     stop.check()
-    Lock.refuse_held(pathlib.Path(config.model_dir))
+    if writes:
+        Lock.refuse_held(home)
+    # Before anything is computed, which a strategy of several processes needs.
+    strategy = make_strategy(DeviceRequest.parse(config.devices), cluster, config.all_reduce)
     manifest = start.data_of(config)
-    seen = checkpoint.commits(pathlib.Path(config.model_dir) / "checkpoints")
-    resumed, damaged = resume.choose(config)
-    strategy = make_strategy(DeviceRequest.parse(config.devices))
+    seen = checkpoint.commits(home / "checkpoints")
+    resumed, damaged = resume.choose(dataclasses.replace(config, model_dir=str(home)))
     run = start.prepare(config, manifest, strategy, resumed)
     if profiler:
         profiler.refuse_beyond(run.total_steps)
+    if cluster:
+        refuse_disagreement(strategy, cluster, _to_agree_on(run, resumed))
     if resumed:
         if finished := ending.said_before(run, resumed):
             reporting.say(f"already complete at step {resumed.step}: {config.model_dir}")
             journals.emit(finished)
             return finished
         resume.tell_or_refuse_inexact(resumed, run.describe, config, reporting.say)
-    stop.check()
+    if not cluster:
+        stop.check()
     saving.refuse_full(run)
-    lock = start.take_directory(config, seen)
+    lock = start.take_directory(config, seen if writes else [])
     try:
-        if resumed:
+        if resumed and writes:
             resume.set_aside(damaged, resumed, reporting.say)
         stop.tell(lambda code: run.stop.assign(STOPS.index(code)))
-        return _train(run, resumed, clock, profiler, stop, mirror)
+        done = _train(run, resumed, clock, profiler, stop, mirror, cluster)
+        if cluster:
+            wait_for_all(strategy)  # who leaves early looks lost to the others
+        return done
     finally:
         lock.release()
+
+
+def _to_agree_on(run: Run, resumed: Commit | None) -> dict:
+    """What must be the same in all processes."""
+    its_own = ("model_dir", "data_dir", "devices", "intra_op_threads", "inter_op_threads")
+    config = {f"--{k}": v for k, v in run.config.to_json().items() if k not in its_own}
+    environment = run.describe["environment"]
+    return config | {
+        "data": run.describe["data"]["fingerprint"],
+        "classes": run.describe["classes"],
+        "preprocessing": run.describe["preprocessing"],
+        "resumed step": resumed.step if resumed else 0,
+        "state": checkpoint.digest_of(run.tensors()),
+        "versions": [environment["resnet_tf"], environment.get("tensorflow")],
+    }
 
 
 def _train(
@@ -126,6 +223,7 @@ def _train(
     profiler: Profiler | None,
     stop: Stop,
     mirror: Mirror | None,
+    cluster: Cluster | None,
 ) -> dict:
     step = resumed.step if resumed else 0
     journal = _open_journal(run, resumed)
@@ -135,8 +233,10 @@ def _train(
     watchdog = Watchdog(
         run.config.step_timeout, functools.partial(ending.tell_hung, run.config, journal)
     )
-    saver = Saver(run, resumed, journal, clock, mirror)
-    observers = _Observers(journal, console, meter, clock, profiler, stop, watchdog, saver)
+    saver = Saver(run, resumed, journal, clock, mirror, not cluster or cluster.is_chief)
+    observers = _Observers(
+        journal, console, meter, clock, profiler, stop, watchdog, saver, alone=not cluster
+    )
     watchdog.start()
     try:
         return _advance_to_the_end(run, resumed, step, observers)
@@ -214,6 +314,7 @@ def _advance(run: Run, iterator: Iterator, step: int, observers: _Observers) -> 
         health = {k: v.numpy() for k, v in run.train(iterator, tf.constant(count)).items()}
     except tf.errors.OpError as error:
         return bad_batches.leave_out(run, error, observers.saver, journal, console), True
+    observers.stops(int(health.pop("asked")[-1]))
     sound = health["finite"] | health["overflowed"]
     done = {name: values[sound] for name, values in health.items()}
     # The first call, which traces, ends the start-up.
