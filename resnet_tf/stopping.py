@@ -46,7 +46,7 @@ class Stop:
     def __init__(self, max_runtime: float = 0.0, elapsed: float = 0.0):
         self._cause: tuple[str, int] | None = None
         self._ends = time.monotonic() + max_runtime - elapsed if max_runtime else None
-        self._ended = threading.Event()
+        self._ended, self._listens = threading.Event(), False
         self._lock = threading.Lock()
         self._told: list[Callable[[int], None]] = []
 
@@ -90,9 +90,11 @@ class Stop:
         ]
         for thread in threads:
             thread.start()
+        self._listens = True
         try:
             yield self
         finally:
+            self._listens = False
             signal.set_wakeup_fd(previous)
             for number, handler in before.items():
                 signal.signal(number, handler)
@@ -101,6 +103,13 @@ class Stop:
             for thread in threads:
                 thread.join()
             os.close(read)
+
+    def listen_again(self) -> None:
+        """Takes the signals once more, in the main thread: TensorFlow's coordination of several
+        processes puts a handler of its own in the place of ours for SIGTERM."""
+        if self._listens:
+            for number in _taken():
+                signal.signal(number, _leave_to_the_thread)
 
     def _listen(self, read: int) -> None:
         while numbers := os.read(read, 64):

@@ -6,7 +6,6 @@ from typing import TextIO
 
 from tqdm import tqdm
 
-
 _hushed = False
 
 

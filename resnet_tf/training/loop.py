@@ -138,10 +138,17 @@ def _train_together(
     except tf.errors.OpError as error:
         raise UserError(
             errors.INTERNAL,
-            f"another process is gone, or cannot be reached: {errors.plain(error.message)}",
+            f"another process is gone, or cannot be reached: {_reason(error)}",
             cluster.address,
             "see what the one that ended first says; the same command goes on",
         ) from error
+
+
+def _reason(error: tf.errors.OpError) -> str:
+    """The one line of TensorFlow's many that says it."""
+    lines = error.message.splitlines()
+    aborted = [line for line in lines if line.startswith("Collective ops is aborted by")]
+    return errors.plain((aborted or lines or [""])[0])
 
 
 def _refuse_alone_only(config: Config) -> None:
@@ -171,6 +178,7 @@ def _train_here(
         Lock.refuse_held(home)
     # Before anything is computed, which a strategy of several processes needs.
     strategy = make_strategy(DeviceRequest.parse(config.devices), cluster, config.all_reduce)
+    stop.listen_again()
     manifest = start.data_of(config)
     seen = checkpoint.commits(home / "checkpoints")
     resumed, damaged = resume.choose(dataclasses.replace(config, model_dir=str(home)))
