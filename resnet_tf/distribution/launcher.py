@@ -1,0 +1,212 @@
+"""Several processes on one machine, started together, ended together, and started again.
+
+What an engine such as Slurm or Kubernetes does for machines: each process is told who the others
+are, the first that fails is named, the others are ended, and the whole is started again from its
+last commit. No process outlives the launcher, however that ends.
+"""
+
+import contextlib
+import ctypes
+import dataclasses
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+from resnet_tf import errors
+from resnet_tf.stopping import STOPS
+
+# A user's mistake, which another start would only make again.
+_FINAL = (
+    errors.BAD_FLAGS, errors.BAD_DATA, errors.MISSING_INPUT, errors.CANNOT_CREATE,
+    errors.NUMERICAL, errors.MISMATCH,
+)  # fmt: skip
+_PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
+_PR_SET_PDEATHSIG = 1
+
+
+@dataclasses.dataclass
+class Ended:
+    """How a group of processes ended.
+
+    Attributes:
+      code: exit code of the first that failed, minus a signal's number where that ended it; 0
+        where none did.
+      index: of that process.
+    """
+
+    code: int
+    index: int
+
+
+class Group:
+    """The processes of one start.
+
+    Args:
+      command: of each.
+      count: of processes.
+      grace: seconds that the others have to end by themselves, once one has.
+      say: is told in a sentence what happens.
+    """
+
+    def __init__(
+        self, command: Sequence[str], count: int, grace: float, say: Callable[[str], None]
+    ):
+        self._grace, self._say = grace, say
+        addresses = [f"127.0.0.1:{port}" for port in _free_ports(count)]
+        self._processes = [_start(command, addresses, index) for index in range(count)]
+        self._threads = [
+            thread for index, process in enumerate(self._processes)
+            for thread in _readers(index, process)
+        ]  # fmt: skip
+
+    def send(self, number: int) -> None:
+        """Passes a signal on to all."""
+        for process in self._processes:
+            process.send_signal(number)
+
+    def wait(self) -> Ended:
+        """Returns once all have ended, by themselves or by force."""
+        first = None
+        while any(process.poll() is None for process in self._processes):
+            if first is None:
+                first = self._first_failure()
+            if first is None:
+                time.sleep(0.05)
+                continue
+            self._end_the_others(first)
+        for thread in self._threads:
+            thread.join()
+        return first or self._first_failure() or Ended(0, 0)
+
+    def _first_failure(self) -> Ended | None:
+        codes = enumerate(process.poll() for process in self._processes)
+        return next((Ended(code, index) for index, code in codes if code), None)
+
+    def _end_the_others(self, first: Ended) -> None:
+        if first.code not in STOPS:
+            self._say(f"process {first.index} ended first, {_in_words(first.code)}")
+        for number, seconds in ((None, self._grace), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0)):
+            left = [process for process in self._processes if process.poll() is None]
+            if number and left:
+                numbers = [i for i, process in enumerate(self._processes) if process in left]
+                self._say(f"{number.name} to {', '.join(map(str, numbers))}, which go on")
+                for process in left:
+                    process.send_signal(signal.SIGCONT)
+                    process.send_signal(number)
+            end = time.monotonic() + seconds
+            while any(p.poll() is None for p in left) and time.monotonic() < end:
+                time.sleep(0.05)
+
+    def kill(self) -> None:
+        """Ends all at once."""
+        for process in self._processes:
+            process.kill()
+            process.wait()
+
+
+def launch(
+    command: Sequence[str],
+    count: int,
+    restarts: int = 0,
+    grace: float = 30.0,
+    say: Callable[[str], None] = lambda sentence: print(sentence, file=sys.stderr, flush=True),
+) -> int:
+    """Runs a command in so many processes, each with a TF_CONFIG of its own.
+
+    The chief's stdout is passed on as it is, that of the others is left out; lines of stderr have
+    the number of their process before them.
+
+    Args:
+      command: of each.
+      count: of processes.
+      restarts: how often all are started again after one has failed, though not by a mistake that
+        another start would make again.
+      grace: as of `Group`.
+      say: is told in a sentence what happens.
+
+    Returns:
+      The exit code: 0, or that of the first that failed; 128 + n where signal n ended it.
+    """
+    history = []
+    while True:
+        with _passing_on() as passed_to:
+            group = Group(command, count, grace, say)
+            passed_to.append(group)
+            try:
+                ended = group.wait()
+            finally:
+                group.kill()
+        if ended.code == 0:
+            return 0
+        history.append(f"process {ended.index} {_in_words(ended.code)}")
+        stopped = ended.code in STOPS or passed_to[0] is None
+        if stopped or ended.code in _FINAL or len(history) > restarts:
+            if len(history) > 1:
+                say(f"given up after {len(history)} starts: {'; '.join(history)}")
+            return ended.code if ended.code > 0 else 128 - ended.code
+        say(f"starting again, {len(history)} of {restarts}")
+
+
+@contextlib.contextmanager
+def _passing_on() -> Iterator[list]:
+    """Passes signals on to the group in the list, whose first entry is then None."""
+    groups: list = []
+
+    def pass_on(number, frame):
+        for group in filter(None, list(groups)):
+            group.send(number)
+        groups.insert(0, None)
+
+    before = {number: signal.signal(number, pass_on) for number in _PASSED_ON}
+    try:
+        yield groups
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _start(command: Sequence[str], addresses: Sequence[str], index: int) -> subprocess.Popen:
+    config = {"cluster": {"worker": list(addresses)}, "task": {"type": "worker", "index": index}}
+    return subprocess.Popen(
+        command,
+        env={**os.environ, "TF_CONFIG": json.dumps(config), "PYTHONUNBUFFERED": "1"},
+        stdin=subprocess.DEVNULL,
+        stdout=None if index == 0 else subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        start_new_session=True,  # a Ctrl-C of the terminal comes once, from us
+        preexec_fn=_die_with_parent,
+    )
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _readers(index: int, process: subprocess.Popen) -> list[threading.Thread]:
+    def read():
+        for line in process.stderr:
+            sys.stderr.write(f"[{index}] {line.decode(errors='replace')}")
+            sys.stderr.flush()
+
+    thread = threading.Thread(target=read, daemon=True)
+    thread.start()
+    return [thread]
+
+
+def _free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on now."""
+    with contextlib.ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
+
+
+def _in_words(code: int) -> str:
+    return f"by {signal.Signals(-code).name}" if code < 0 else f"with code {code}"
