@@ -1,0 +1,142 @@
+"""train.py in two processes: one run, one writer, one stop, the same records as in one process."""
+
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from resnet_tf import checkpoint
+from resnet_tf.reporting import steps
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+MICRO = (
+    "--model=cifar_resnet", "--model_options=depth=8,width_multiplier=0.25", "--batch_size=32",
+    "--save_every_steps=10", "--eval_every_steps=20", "--warmup=2", "--devices=cpu", "--keep=9",
+    "--intra_op_threads=1", "--inter_op_threads=1",
+)  # fmt: skip
+
+
+def run(*command, **environment):
+    process = subprocess.run(
+        [sys.executable, *command], cwd=ROOT, capture_output=True, text=True, timeout=600,
+        env={**os.environ, **environment},
+    )  # fmt: skip
+    assert process.returncode == 0, process.stderr
+    return [json.loads(line) for line in process.stdout.splitlines()], process.stderr
+
+
+def launched(model_dir, *flags, **environment):
+    return run(
+        "tools/launch.py", "--workers=2", *flags, "--", sys.executable, "train.py",
+        f"--model_dir={model_dir}", *MICRO, "--steps=40", "--sync_batch_norm", **environment,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def together(tmp_path_factory):
+    model_dir = tmp_path_factory.mktemp("runs") / "together"
+    return model_dir, launched(model_dir)
+
+
+def test_two_processes_are_one_run(together, tmp_path):
+    model_dir, (events, stderr) = together
+    alone, _ = run("train.py", f"--model_dir={tmp_path}/alone", *MICRO, "--steps=40")
+    assert [(e["event"], e.get("step")) for e in events] == [
+        (e["event"], e.get("step")) for e in alone
+    ]
+    assert events[-1]["eval"]["examples"] == 360
+    rows, others = steps.read(model_dir), steps.read(tmp_path / "alone")
+    assert len(rows) == 40
+    for column in ("order", "pictures", "learning_rate"):
+        assert [row[column] for row in rows] == [row[column] for row in others]
+    # The same update but for rounding: statistics are those of the whole batch.
+    first = [float(row["loss"]) for row in (rows[0], others[0])]
+    assert first[0] == pytest.approx(first[1], rel=1e-5)
+    last = [float(row["loss"]) for row in (rows[9], others[9])]
+    assert last[0] == pytest.approx(last[1], rel=1e-2)
+    assert stderr.count("done: ") == 1 and "[1]" not in stderr
+    left = {path.name for path in model_dir.iterdir()}
+    assert left <= {"checkpoints", "journal.jsonl", "steps.csv", "report.html", "tensorboard"}
+    assert len(list((model_dir / "checkpoints").iterdir())) == 4
+
+
+def test_killed_and_started_again_it_ends_in_the_same_bits(together, tmp_path):
+    """# fault F8"""
+    events, stderr = launched(
+        tmp_path / "run", "--max_restarts=3", RESNET_TF_FAULT="step:3", RESNET_TF_TESTING="1"
+    )
+    assert events[-1]["digest"] == together[1][0][-1]["digest"]
+    assert "by SIGKILL" in stderr and "resumed from step 20" in stderr
+
+
+def ports(count):
+    probes = [socket.socket() for _ in range(count)]
+    for probe in probes:
+        probe.bind(("127.0.0.1", 0))
+    found = [probe.getsockname()[1] for probe in probes]
+    for probe in probes:
+        probe.close()
+    return found
+
+
+def two(model_dir, *flags, of_the_second=()):
+    workers = ",".join(f"127.0.0.1:{port}" for port in ports(2))
+    return [
+        subprocess.Popen(
+            [sys.executable, "train.py", f"--model_dir={model_dir}", *MICRO, *flags,
+             f"--workers={workers}", f"--task={task}", *(of_the_second if task else ())],
+            cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for task in range(2)
+    ]  # fmt: skip
+
+
+def ended(processes):
+    try:
+        said = [process.communicate(timeout=300) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    return [process.returncode for process in processes], [err for _, err in said]
+
+
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_signal_to_one_stops_all_at_one_step(tmp_path, victim):
+    """# fault F7"""
+    processes = two(tmp_path / "run", "--steps=1000000")
+    while not steps.read(tmp_path / "run"):
+        assert all(process.poll() is None for process in processes)
+        time.sleep(0.05)
+    processes[victim].send_signal(signal.SIGTERM)
+    codes, said = ended(processes)
+    assert codes == [143, 143], said
+    step = checkpoint.find(tmp_path / "run").step
+    assert all(f"at step {step}, which is committed" in err for err in said)
+    assert not (tmp_path / "run/lock").exists()
+
+
+def test_processes_that_do_not_agree(tmp_path):
+    """# fault F9"""
+    codes, said = ended(two(tmp_path / "run", "--steps=20", of_the_second=("--seed=5",)))
+    assert codes == [78, 78], said
+    for err in said:
+        assert "ERROR 78: the processes do not agree on --seed" in err and "Traceback" not in err
+    assert not (tmp_path / "run/checkpoints").exists()
+
+
+@pytest.mark.parametrize(
+    "flags", [["--on_nonfinite=rollback"], ["--bad_records=skip"], ["--devices=cpu:2"]]
+)
+def test_what_is_for_one_process(tmp_path, flags):
+    process = subprocess.run(
+        [sys.executable, "train.py", f"--model_dir={tmp_path}/run", *MICRO, *flags,
+         "--workers=127.0.0.1:1,127.0.0.1:29431", "--task=1"],
+        cwd=ROOT, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert process.returncode == 64 and "is for one process" in process.stderr
