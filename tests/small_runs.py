@@ -64,7 +64,7 @@ def use(create, monkeypatch, two_replicas):
     real = loop.make_strategy
     monkeypatch.setattr(
         loop, "make_strategy",
-        lambda request: two_replicas if request.logical_cpus == 2 else real(request),
+        lambda request, *more: two_replicas if request.logical_cpus == 2 else real(request, *more),
     )  # fmt: skip
 
 

@@ -87,6 +87,7 @@ def test_beyond_the_highest_value(name, high):
 
 
 WORDS = {
+    "all_reduce": "auto, nccl, ring or hierarchical",
     "keep_best": "empty, top1, top5 or loss",
     "rate_rule": "none, linear or sqrt",
     "schedule": "constant, step, piecewise, exponential, polynomial, cosine, one_cycle or"

@@ -113,7 +113,8 @@ NOT_OF_THE_ENGINE = {
     "saturation", "hue", "grey", "lighting", "erasing", "erasing_fill", "cutout", "mixup", "cutmix",
     "repeats", "shuffle_window", "reader", "bad_records", "bad_records_limit", "intra_op_threads",
     "inter_op_threads",
-    "step_timeout", "async_save", "keep_best", "keep_every_hours", "strict_resume", "require_exact",
+    "step_timeout", "async_save", "all_reduce", "keep_best", "keep_every_hours", "strict_resume",
+    "require_exact",
     "allow_change",
 }  # fmt: skip
 
