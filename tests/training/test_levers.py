@@ -191,7 +191,7 @@ def trained(data, tmp_path_factory):
             with pytest.MonkeyPatch.context() as patch:
                 if not evaluate:
                     patch.setattr(loop, "_evaluate", lambda *_: ({}, None))
-                    patch.setattr(loop, "_write_page", lambda *_: None)
+                    patch.setattr(ending, "write_page", lambda *_: None)
                 runs[key] = Trained(small_runs.train(data, model_dir, **PLAIN | told), model_dir)
         return runs[key]
 
