@@ -14,7 +14,7 @@ from resnet_tf import checkpoint
 from resnet_tf.checkpoint.digest import digest_of
 from resnet_tf.config import Config
 from resnet_tf.errors import UserError
-from resnet_tf.training import loop, start
+from resnet_tf.training import ending, loop, start
 
 import tensorflow as tf  # isort: skip
 
