@@ -105,8 +105,6 @@ One campaign alone: `cd tests && python -m campaigns kills`.
 {table}
 
 On {machine}, two cases at a time.
-
-What each single fault shows its user, and its test: [faults](faults.md).
 """
 
 

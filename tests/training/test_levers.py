@@ -14,7 +14,7 @@ from resnet_tf import checkpoint
 from resnet_tf.checkpoint.digest import digest_of
 from resnet_tf.config import Config
 from resnet_tf.errors import UserError
-from resnet_tf.training import loop, start
+from resnet_tf.training import ending, loop, start
 
 import tensorflow as tf  # isort: skip
 
@@ -192,7 +192,7 @@ def trained(data, tmp_path_factory):
             with pytest.MonkeyPatch.context() as patch:
                 if not evaluate:
                     patch.setattr(loop, "_evaluate", lambda *_: ({}, None))
-                    patch.setattr(loop, "_write_page", lambda *_: None)
+                    patch.setattr(ending, "write_page", lambda *_: None)
                 runs[key] = Trained(small_runs.train(data, model_dir, **PLAIN | told), model_dir)
         return runs[key]
 

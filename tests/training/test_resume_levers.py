@@ -5,7 +5,7 @@ import pytest
 import small_runs
 
 from resnet_tf import checkpoint
-from resnet_tf.training import loop
+from resnet_tf.training import ending, loop
 
 import tensorflow as tf  # isort: skip
 
@@ -46,7 +46,7 @@ def _normed(two_replicas):
         small_runs.use_normed(patch, two_replicas)
         # Which change nothing of a run.
         patch.setattr(loop, "_evaluate", lambda *_: ({}, None))
-        patch.setattr(loop, "_write_page", lambda *_: None)
+        patch.setattr(ending, "write_page", lambda *_: None)
         yield
 
 
