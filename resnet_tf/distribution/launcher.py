@@ -72,27 +72,26 @@ class Group:
 
     def wait(self) -> Ended:
         """Returns once all have ended, by themselves or by force."""
-        first = None
-        while any(process.poll() is None for process in self._processes):
-            if first is None:
-                first = self._first_failure()
-            if first is None:
-                time.sleep(0.05)
-                continue
-            self._end_the_others(first)
+        while not (first := self._first_failure()) and self._left():
+            time.sleep(0.05)
+        if first:
+            if first.code not in STOPS:
+                self._say(f"process {first.index} ended first, {_in_words(first.code)}")
+            self._end_the_others()
         for thread in self._threads:
             thread.join()
-        return first or self._first_failure() or Ended(0, 0)
+        return first or Ended(0, 0)
+
+    def _left(self) -> list[subprocess.Popen]:
+        return [process for process in self._processes if process.poll() is None]
 
     def _first_failure(self) -> Ended | None:
         codes = enumerate(process.poll() for process in self._processes)
         return next((Ended(code, index) for index, code in codes if code), None)
 
-    def _end_the_others(self, first: Ended) -> None:
-        if first.code not in STOPS:
-            self._say(f"process {first.index} ended first, {_in_words(first.code)}")
+    def _end_the_others(self) -> None:
         for number, seconds in ((None, self._grace), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0)):
-            left = [process for process in self._processes if process.poll() is None]
+            left = self._left()
             if number and left:
                 numbers = [i for i, process in enumerate(self._processes) if process in left]
                 self._say(f"{number.name} to {', '.join(map(str, numbers))}, which go on")
@@ -100,7 +99,7 @@ class Group:
                     process.send_signal(signal.SIGCONT)
                     process.send_signal(number)
             end = time.monotonic() + seconds
-            while any(p.poll() is None for p in left) and time.monotonic() < end:
+            while self._left() and time.monotonic() < end:
                 time.sleep(0.05)
 
     def kill(self) -> None:
