@@ -14,6 +14,7 @@ from resnet_tf.checkpoint.directory import is_named_as_one, newest
 from resnet_tf.errors import UserError
 
 Made = TypeVar("Made")
+_LOOKS = 5
 
 
 def find(path: str | os.PathLike) -> Commit:
@@ -33,9 +34,9 @@ def find(path: str | os.PathLike) -> Commit:
             raise UserError(
                 code, f"the commit cannot be used: {error}", path, "choose another one"
             ) from error
-    for directory in (path / "checkpoints", path):
-        damaged = []
-        commit = newest(directory, damaged)
+    # A listing that is made while one commit goes and the next comes may show neither.
+    for directory in (path / "checkpoints", path) * _LOOKS:
+        commit = newest(directory, [])
         if commit:
             return commit
     raise UserError(

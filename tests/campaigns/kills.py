@@ -8,7 +8,7 @@ import time
 from campaigns import campaign, runs
 
 _SAVE = ("begin", "data", "sync", "manifest", "rename", "renamed")
-STEPS = 12_000  # of the run that is killed over and over
+STEPS = 480  # a kill, of the run that is killed over and over
 _OTHERS = ("step", "sweep.begin", "sweep.mid", "restore", "evaluation", "report")
 
 
@@ -77,7 +77,8 @@ def at_stages(folder: pathlib.Path, count: int, workers: int) -> campaign.Result
 
 def over_and_over(folder: pathlib.Path, count: int, workers: int) -> campaign.Result:
     """One run that is killed so many times."""
-    steps = (f"--steps={STEPS}", "--save_every_steps=10", "--eval_every_steps=1000")
+    length = STEPS * count
+    steps = (f"--steps={length}", "--save_every_steps=10", "--eval_every_steps=1000")
     undisturbed, _ = _undisturbed(folder / "undisturbed", *steps)
     moments = random.Random(0)
 
@@ -96,7 +97,7 @@ def over_and_over(folder: pathlib.Path, count: int, workers: int) -> campaign.Re
         return {"reached": int(last[5:])}
 
     def figures(found):
-        return f"{count} kills, the last after step {found[0]['reached']:,} of {STEPS:,}"
+        return f"{count} kills, the last after step {found[0]['reached']:,} of {length:,}"
 
     promise = "one run killed over and over ends in the bits of the undisturbed one"
     return campaign.run("over and over", promise, case, range(1), folder, 1, figures)

@@ -90,14 +90,14 @@ def mismatches(folder: pathlib.Path, count: int, workers: int) -> campaign.Resul
     """Each of six networks over a run of each other, and twelve changed flags."""
     folder.mkdir(parents=True, exist_ok=True)
     once = ("--steps=1", "--eval_every_steps=0")
-    for number, network in enumerate(_NETWORKS):
-        runs.finish(folder / f"network{number}", *network.split(), *once)
     pairs = [
         (a, network.split())
         for a, (b, network) in itertools.product(range(6), enumerate(_NETWORKS))
         if a != b
     ] + [(0, [*_NETWORKS[0].split(), change]) for change in _CHANGES]
     pairs = pairs[:: -(-len(pairs) // count)]
+    for number in sorted({there for there, _ in pairs}):
+        runs.finish(folder / f"network{number}", *_NETWORKS[number].split(), *once)
 
     def case(place, number):
         there, flags = pairs[number]

@@ -47,3 +47,10 @@ def test_a_run_of_one_call_has_no_speed(clock):
 
 def test_a_run_without_steps_has_no_loss(clock):
     assert meters.Meter(10).total() == {"images_per_second": 0.0, "train_loss": None}
+
+
+def test_a_wait_is_no_longer_than_the_call_whatever_a_coarse_clock_says(clock):
+    meter = meters.Meter(batch_size=10)
+    call(meter, clock, 100.0, [4.0])
+    call(meter, clock, 2.0, [1.0, 1.0], wait=5.0)
+    assert meter.interval()["input_wait_share"] == 1
