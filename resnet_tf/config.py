@@ -293,7 +293,7 @@ class Config:
     require_exact: bool = _option(
         False, "stop where a resumed run would not end in the same bits", harmless=True
     )
-    allow_change: tuple = _option(
+    allow_change: tuple[str, ...] = _option(
         (), "flags, or data, that may differ from the run that is resumed", harmless=True
     )
 
