@@ -196,6 +196,7 @@ def test_flipped_bytes_of_the_tensors_are_noticed(tmp_path, name):
 @pytest.mark.parametrize("name", ["variables.index", "variables.data-00000-of-00001"])
 @pytest.mark.parametrize("kept", [0, 1, -1])
 def test_truncated_tensors_are_noticed(tmp_path, name, kept):
+    """# fault A12"""
     (written,) = write_steps(tmp_path, 1)
     file = written.path / name
     file.write_bytes(file.read_bytes()[:kept])
@@ -215,12 +216,14 @@ def test_truncated_manifest_is_noticed_at_every_length(tmp_path):
     "name", ["manifest.json", "variables.index", "variables.data-00000-of-00001"]
 )
 def test_missing_file_is_named(tmp_path, name):
+    """# fault A12"""
     (written,) = write_steps(tmp_path, 1)
     (written.path / name).unlink()
     assert damaged(written.path) == f"{name}: No such file or directory"
 
 
 def test_manifest_larger_than_16_mib(tmp_path):
+    """# fault S6"""
     (written,) = write_steps(tmp_path, 1)
     (written.path / "manifest.json").write_bytes(b" " * (16 * 2**20 + 1))
     assert "larger than 16777216 bytes" in damaged(written.path)
@@ -230,6 +233,7 @@ def test_manifest_larger_than_16_mib(tmp_path):
     "name", ["../other", "/etc/hostname", "a/../../other", "..", ".", "", "sub/"]
 )
 def test_resealed_manifest_cannot_point_outside(tmp_path, name):
+    """# fault S2"""
     (written,) = write_steps(tmp_path, 1)
     (tmp_path / "other").write_text("mine")
     entry = {"bytes": 4, "sha256": hashlib.sha256(b"mine").hexdigest()}
@@ -255,6 +259,7 @@ def test_format_of_another_version(tmp_path):
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_non_finite_state_is_never_written(tmp_path, value, dtype):
+    """# fault E3"""
     bad = tensors() | {"network/slot": np.array([0, value, 1], dtype)}
     with pytest.raises(UserError) as caught:
         write(tmp_path / "checkpoints", 12, bad, FIELDS)
@@ -278,6 +283,7 @@ def test_finite_bfloat16_is_written(tmp_path):
 
 
 def test_a_step_is_never_written_twice(tmp_path):
+    """# fault A15"""
     (first,) = write_steps(tmp_path, 3)
     files = [first.path, *first.path.iterdir()]
     before = [(path.stat().st_ino, path.stat().st_mtime_ns) for path in files]
@@ -324,6 +330,7 @@ def stage_of(stage, way):
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_failing_disk_leaves_the_earlier_commit_newest(tmp_path, monkeypatch, stage, way):
+    """# fault H8"""
     (earlier,) = write_steps(tmp_path, 1)
     module, name, calls_before, error = stage_of(stage, way)
     fake = raising(error, calls_before, getattr(module, name))
@@ -410,6 +417,7 @@ def test_newest_falls_back_and_tells_of_the_damaged(tmp_path):
 
 @pytest.mark.parametrize("text", ["", "[]", "null", "3", '"a"', "{", "\0", "[" * 100_000])
 def test_newest_falls_back_whatever_the_manifest_has_become(tmp_path, text):
+    """# fault A12, S6"""
     paths = [written.path for written in write_steps(tmp_path, 1, 2)]
     (paths[1] / "manifest.json").write_text(text)
     found = []
@@ -527,6 +535,7 @@ def test_sweep_of_no_directory(tmp_path):
 
 
 def test_sweep_killed_before_the_removal_is_finished_by_the_next(tmp_path, monkeypatch, way):
+    """# fault A7"""
     write_steps(tmp_path, 1, 2)
     monkeypatch.setattr(shutil, "rmtree", raising(Killed))
     with pytest.raises(Killed):

@@ -229,6 +229,7 @@ def test_set_that_is_not_there_is_prepared(tmp_path, monkeypatch, capsys):
 
 
 def test_set_that_cannot_be_prepared(tmp_path, monkeypatch):
+    """# fault S4"""
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
     failure = ConnectionError("no route to host\nsecond line")
     tiny_tfds.builder_class(usual_features, failure, registered=True, name="far_away")

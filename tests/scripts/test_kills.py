@@ -43,6 +43,7 @@ def kill_somewhere(model_dir, delay):
     "kills", [2, pytest.param(10, marks=pytest.mark.slow)], ids=lambda kills: f"{kills} kills"
 )
 def test_each_kill_ends_in_the_digest_of_the_undisturbed_run(tmp_path, kills):
+    """# fault A1"""
     begin = time.monotonic()
     undisturbed = finish(tmp_path / "undisturbed")
     length = time.monotonic() - begin

@@ -53,6 +53,7 @@ def finished(tmp_path_factory):
 
 
 def test_a_run_says_what_the_contract_says(finished):
+    """# fault H13"""
     model_dir, lines, stderr = finished
     done = lines[-1]
     assert done["event"] == "done" and done["step"] == 12 and done["examples_seen"] == 96
@@ -76,6 +77,7 @@ def test_a_run_says_what_the_contract_says(finished):
 
 
 def test_the_same_command_again_says_it_is_complete_and_changes_nothing(finished, script):
+    """# fault G8"""
     model_dir, lines, _ = finished
     before = snapshot(model_dir)
     process = script("train.py", f"--model_dir={model_dir}", *MICRO)
@@ -86,6 +88,7 @@ def test_the_same_command_again_says_it_is_complete_and_changes_nothing(finished
 
 
 def test_killed_after_a_commit_and_run_again_ends_in_the_same_bits(finished, script, tmp_path):
+    """# fault A1"""
     command = [sys.executable, str(ROOT / "train.py"), f"--model_dir={tmp_path}/run", *MICRO]
     process = subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
@@ -173,6 +176,7 @@ def test_killed_before_the_final_evaluation_only_evaluates(finished, script, tmp
     ("--data_dir=OTHER", 78, "trained on other classes"),
 ])  # fmt: skip
 def test_what_is_not_the_same_run_is_refused(finished, script, tmp_path, damage, code, message):
+    """# fault G1"""
     model_dir = copy(finished[0], tmp_path / "run")
     flags = list(MICRO)
     if damage == "all":
@@ -194,6 +198,7 @@ def test_what_is_not_the_same_run_is_refused(finished, script, tmp_path, damage,
 
 
 def test_fewer_steps_than_there_are_is_refused_and_more_go_on(finished, script, tmp_path):
+    """# fault G9"""
     flags = ["--schedule=constant", *MICRO]
     first = script("train.py", f"--model_dir={tmp_path}/run", *flags, "--steps=4")
     assert first.returncode == 0
@@ -247,6 +252,7 @@ def test_ops_of_which_determinism_is_asked_do_not_refuse_to_run(script, tmp_path
 
 
 def test_a_reader_of_stdout_that_goes_away_does_not_stop_the_run(tmp_path):
+    """# fault B8"""
     command = f"{sys.executable} train.py --model_dir={tmp_path}/run {' '.join(MICRO)} | head -n1"
     process = subprocess.run(
         ["bash", "-o", "pipefail", "-c", command], cwd=ROOT, capture_output=True, text=True
@@ -310,6 +316,7 @@ def mistakes(tmp_path_factory):
 
 @pytest.mark.parametrize("number", range(len(BAD)), ids=lambda i: str(BAD[i][0])[:40])
 def test_a_mistake_is_one_line_and_leaves_nothing(mistakes, number):
+    """# fault C14, D16, G7"""
     _, code, message = BAD[number]
     place, (found, stdout, stderr) = mistakes[number]
     assert found == code
@@ -319,6 +326,7 @@ def test_a_mistake_is_one_line_and_leaves_nothing(mistakes, number):
 
 
 def test_a_model_directory_that_is_a_file_is_refused(script, tmp_path):
+    """# fault H4"""
     (tmp_path / "run").write_text("mine")
     process = script("train.py", f"--model_dir={tmp_path}/run")
     assert process.returncode == 73 and "the model directory is a file" in process.stderr
@@ -326,6 +334,7 @@ def test_a_model_directory_that_is_a_file_is_refused(script, tmp_path):
 
 
 def test_a_model_directory_that_cannot_be_made_is_refused(script):
+    """# fault H3, H4"""
     process = script("train.py", "--model_dir=/proc/resnet_tf/run", *MICRO)
     assert process.returncode == 73
     assert "ERROR 73: cannot write in the model directory" in process.stderr
@@ -339,6 +348,7 @@ def test_commits_that_are_a_file_are_refused_before_anything_is_done(script, tmp
 
 
 def test_a_damaged_record_is_named_and_nothing_is_made(script, tmp_path):
+    """# fault C1"""
     data = copy(ROOT / "data/digits", tmp_path / "data")
     shard = data / "train-00000-of-00001.tfrecord"
     content = bytearray(shard.read_bytes())
@@ -351,6 +361,7 @@ def test_a_damaged_record_is_named_and_nothing_is_made(script, tmp_path):
 
 
 def test_numbers_that_are_not_finite_stop_the_run_and_are_never_saved(script, tmp_path):
+    """# fault E1, E9"""
     flags = [*MICRO, "--learning_rate=1e30", "--warmup=0", "--schedule=constant"]
     process = script("train.py", f"--model_dir={tmp_path}/run", *flags)
     assert process.returncode == 76
@@ -459,6 +470,7 @@ def eval_mistakes(finished, tmp_path_factory):
 
 @pytest.mark.parametrize("number", range(len(EVAL_BAD)), ids=lambda i: str(EVAL_BAD[i][0])[:40])
 def test_eval_refuses(eval_mistakes, number):
+    """# fault G12"""
     _, code, message = EVAL_BAD[number]
     found, stdout, stderr = eval_mistakes[number]
     assert found == code

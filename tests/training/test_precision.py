@@ -229,6 +229,7 @@ def steep(kind):
 @pytest.mark.parametrize("replicas", [1, 2])
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_an_overflow_is_left_out_and_halves_the_scale(two_replicas, replicas, accumulate):
+    """# fault E7"""
     strategy = two_replicas if replicas == 2 else ONE
     state, train = start(
         strategy, scale=lambda: DynamicScale(2.0**20, interval=2), of_gradient=steep(tf.float16),

@@ -49,7 +49,7 @@ def fails(monkeypatch, times):
 
 
 def test_a_failing_disk_costs_saves_and_not_the_run(data, tmp_path, monkeypatch, capsys):
-    """# fault H1, H2"""
+    """# fault H1"""
     undisturbed = small_runs.train(data, tmp_path / "other", **RUN)
     fails(monkeypatch, 3)
     done = small_runs.train(data, tmp_path / "run", **RUN)
@@ -94,7 +94,7 @@ def space(monkeypatch, free):
 
 
 def test_no_room_for_two_commits_is_said_before_anything_is_made(data, tmp_path, monkeypatch):
-    """# fault H3"""
+    """# fault H2"""
     space(monkeypatch, lambda: 2**20)
     message = r"ERROR 74: the disk has 1 MiB free, and two commits need 2\.002 MiB"
     with pytest.raises(UserError, match=message):
@@ -103,7 +103,7 @@ def test_no_room_for_two_commits_is_said_before_anything_is_made(data, tmp_path,
 
 
 def test_a_disk_that_fills_up_costs_saves(data, tmp_path, monkeypatch):
-    """# fault H3"""
+    """# fault H1"""
     free = iter([2**30, 2**30, 1000, 1000])
     space(monkeypatch, lambda: next(free, 2**30))
     small_runs.train(data, tmp_path / "run", **RUN)
@@ -181,6 +181,7 @@ def slow_disk(monkeypatch):
 
 
 def test_a_commit_beside_the_steps_is_of_the_step_it_names(data, tmp_path, monkeypatch):
+    """# fault P5"""
     told = RUN | {"keep": 99, "save_every_steps": 1, "steps_per_call": 1, "ema": 0.9}
     small_runs.train(data, tmp_path / "other", **told)
     begun = slow_disk(monkeypatch)
@@ -214,6 +215,7 @@ def test_a_state_that_is_not_finite_is_not_committed_beside_the_steps(data, tmp_
     assert steps(tmp_path) == []
 
 
+# fault B3
 def test_asked_to_stop_while_a_commit_is_written(data, tmp_path, monkeypatch):
     """It is waited for, and the step that was reached is committed beside it."""
     slow_disk(monkeypatch)

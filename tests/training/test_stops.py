@@ -128,6 +128,7 @@ def test_stopped_before_it_begins_makes_nothing(data, tmp_path):
 
 
 def test_stopped_before_the_first_step_commits_nothing(data, tmp_path, monkeypatch):
+    """# fault B2"""
     error = stopped(config(data, tmp_path / "run"), ask_at("start", monkeypatch))
     assert error.what == "stopped by SIGTERM before the first step"
     assert not (tmp_path / "run/checkpoints").exists()
