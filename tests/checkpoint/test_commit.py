@@ -247,6 +247,20 @@ def test_resealed_manifest_that_points_outside_says_so(tmp_path):
     assert damaged(written.path) == "manifest.json points outside its directory"
 
 
+@pytest.mark.parametrize("name", ["manifest.json", "variables.index"])
+@pytest.mark.parametrize("make", [os.symlink, os.link])
+def test_a_link_is_not_followed_out_of_a_commit(tmp_path, name, make):
+    """# fault S2"""
+    (written,) = write_steps(tmp_path, 1)
+    outside = tmp_path / "outside"
+    (written.path / name).rename(outside)
+    make(outside, written.path / name)
+    if make is os.link:  # another name of the same file, which is in the directory
+        assert verify(written.path) == written
+    else:
+        assert damaged(written.path) == f"{name} is no regular file"
+
+
 def test_format_of_another_version(tmp_path):
     (written,) = write_steps(tmp_path, 1)
     reseal(written.path, lambda manifest: manifest.update(format_version=2))
@@ -378,6 +392,24 @@ def test_kill_at_any_stage_leaves_the_earlier_commit_newest(tmp_path, monkeypatc
     assert newest(tmp_path, []) == later
 
 
+@pytest.mark.parametrize("tenths", range(11))
+def test_data_without_an_index_or_with_a_part_of_one_is_no_commit(tmp_path, tenths):
+    """# fault A3, A4: as a kill inside TensorFlow's writing leaves it."""
+    earlier, later = write_steps(tmp_path, 1, 2)
+    unfinished = later.path.rename(tmp_path / "step_000000002.tmp-0123abcd")
+    (unfinished / "manifest.json").unlink()
+    index = unfinished / "variables.index"
+    if tenths:
+        index.write_bytes(index.read_bytes()[: index.stat().st_size * tenths // 10])
+    else:
+        index.unlink()
+    found = []
+    assert newest(tmp_path, found) == earlier and found == []
+    assert write(tmp_path, 2, tensors(2), FIELDS).step == 2
+    sweep(tmp_path, keep=2)
+    assert names(tmp_path) == ["step_000000001", "step_000000002"]
+
+
 def test_directory_that_cannot_be_made(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UserError) as caught:
@@ -396,6 +428,16 @@ def corrupt(path):
 def test_newest_is_the_highest_step(tmp_path):
     write_steps(tmp_path, 900, 1000, 20)
     assert newest(tmp_path, []).step == 1000
+
+
+def test_newest_is_so_whatever_the_clock_says(tmp_path):
+    """# fault H10"""
+    for at, written in enumerate(reversed(write_steps(tmp_path, 1, 2, 3))):
+        for path in (*written.path.iterdir(), written.path):
+            os.utime(path, (10**9 * at, 10**9 * at))
+    assert newest(tmp_path, []).step == 3
+    sweep(tmp_path, keep=1)
+    assert names(tmp_path) == ["step_000000003"]
 
 
 def test_newest_of_nothing(tmp_path):
@@ -423,6 +465,15 @@ def test_newest_falls_back_whatever_the_manifest_has_become(tmp_path, text):
     found = []
     assert newest(tmp_path, found).step == 1
     assert [path for path, _ in found] == [paths[1]]
+
+
+@pytest.mark.parametrize("twice", ['"step": 9,', '"step": NaN,', '"other": 1,'])
+def test_a_manifest_that_says_something_twice_or_more_is_refused(tmp_path, twice):
+    """# fault S6"""
+    (written,) = write_steps(tmp_path, 1)
+    file = written.path / "manifest.json"
+    file.write_text("{" + twice + file.read_text()[1:])
+    assert "was changed after it was written" in damaged(written.path)
 
 
 @pytest.mark.parametrize("field", ["format_version", "files", "step"])
@@ -509,6 +560,17 @@ def test_sweep_keeps_the_newest(tmp_path):
     sweep(tmp_path, keep=2)
     assert names(tmp_path) == ["step_000000010", "step_000000100"]
     sweep(tmp_path, keep=2)
+
+
+def test_the_number_of_files_does_not_grow_with_that_of_commits(tmp_path):
+    """# fault H15"""
+    retention = checkpoint.Retention(tmp_path, 3)
+    for step in range(1, 201):
+        retention.committed(write(tmp_path, step, {"a": np.array(step)}, {}))
+        retention.sweep()
+    assert [path.name for path in commits(tmp_path)] == [
+        "step_000000200", "step_000000199", "step_000000198"]  # fmt: skip
+    assert len(list(tmp_path.rglob("*"))) == 3 * 4
 
 
 def test_sweep_removes_what_is_half_done_and_leaves_strangers(tmp_path):

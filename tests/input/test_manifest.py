@@ -240,6 +240,25 @@ def test_shard_that_is_no_regular_file(tmp_path, make):
     shard_refused(manifest, 65, "a shard must be a regular file", "train-0.tfrecord")
 
 
+def test_shard_that_is_a_link_to_itself(tmp_path):
+    """# fault C16"""
+    manifest = with_files(tmp_path)
+    path = tmp_path / "train-0.tfrecord"
+    path.unlink()
+    path.symlink_to(path)
+    text = "cannot read a shard: Too many levels of symbolic links"
+    shard_refused(manifest, 66, text, "train-0.tfrecord")
+
+
+def test_shard_that_may_not_be_read(tmp_path, monkeypatch):
+    """# fault C15"""
+    manifest = with_files(tmp_path)
+    closed = tmp_path / "train-1.tfrecord"
+    monkeypatch.setattr(os, "access", lambda path, mode: path != closed)  # root may read all
+    text = "cannot read a shard: Permission denied"
+    shard_refused(manifest, 66, text, "train-1.tfrecord")
+
+
 def fingerprint(directory, **changes):
     return Manifest.load(written(directory, **changes)).fingerprint("train")
 

@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import pty
+import resource
 import shutil
 import signal
 import struct
@@ -110,20 +111,24 @@ def test_killed_after_a_commit_and_run_again_ends_in_the_same_bits(finished, scr
     assert not list((tmp_path / "run/checkpoints").glob("*.tmp-*"))
 
 
-@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
-def test_a_signal_commits_the_step_that_is_reached(name, code, tmp_path):
-    """# fault B1, B4"""
+@pytest.mark.parametrize(
+    ("name", "code", "send"),
+    [("SIGINT", 130, os.kill), ("SIGTERM", 143, os.kill), ("SIGHUP", 143, os.killpg)],
+)
+def test_a_signal_commits_the_step_that_is_reached(name, code, send, tmp_path):
+    """# fault B1, B4, B6, B7: the last one goes to the whole group, as a lost terminal's does."""
     command = [sys.executable, str(ROOT / "train.py"), f"--model_dir={tmp_path}/run", *MICRO[1:]]
     process = subprocess.Popen(
         [*command, "--steps=100000"], cwd=ROOT, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         # A test run in the background of a shell ignores the signal, and so would its children.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        start_new_session=True,
     )  # fmt: skip
     for line in process.stdout:
         if json.loads(line)["event"] == "save":
             break
-    process.send_signal(getattr(signal, name))
+    send(process.pid, getattr(signal, name))
     _, stderr = process.communicate(timeout=300)
     assert process.returncode == code and "Traceback" not in stderr
     newest = max((tmp_path / "run/checkpoints").iterdir())
@@ -132,6 +137,41 @@ def test_a_signal_commits_the_step_that_is_reached(name, code, tmp_path):
         f" | {newest} | the same command goes on"
     )
     assert not (tmp_path / "run/lock").exists()
+
+
+def test_killed_while_it_saves_because_of_a_signal(script, tmp_path):
+    """# fault B5: SIGTERM, and SIGKILL before the commit that it asks for is finished."""
+    flags = [f"--model_dir={tmp_path}/run", "--schedule=constant", *MICRO, "--save_every_steps=0"]
+    assert script("train.py", *flags, "--steps=4").returncode == 0
+    fault = {"RESNET_TF_FAULT": "save.rename:1", "RESNET_TF_TESTING": "1"}
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "train.py"), *flags, "--steps=100000"],
+        cwd=ROOT, text=True, env=os.environ | fault,
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    for line in process.stdout:
+        if json.loads(line)["event"] == "train":
+            break
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=300)
+    assert process.returncode == -signal.SIGKILL
+    assert len(list((tmp_path / "run/checkpoints").glob("*.tmp-*"))) == 1
+    again = script("train.py", *flags, "--steps=6")
+    assert again.returncode == 0 and "resumed from step 4" in again.stderr
+    assert events(again)[-1]["step"] == 6
+    left = sorted(path.name for path in (tmp_path / "run/checkpoints").iterdir())
+    assert left == ["step_000000004", "step_000000006"]
+
+
+def test_64_open_files_are_enough(tmp_path):
+    """# fault P4"""
+    process = subprocess.run(
+        [sys.executable, str(ROOT / "train.py"), f"--model_dir={tmp_path}/run", *MICRO],
+        cwd=ROOT, capture_output=True, text=True, timeout=600,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64)),
+    )  # fmt: skip
+    assert process.returncode == 0, process.stderr
+    assert events(process)[-1]["step"] == 12
 
 
 def test_time_that_is_up_before_the_first_step(script, tmp_path):
@@ -298,6 +338,9 @@ BAD = [
     (["--model_options=depth=8,width_multiplier=0.01"], 64, "channels_out must be an integer"),
     (["--data_dir=" + "x" * 300], 74, "File name too long"),
     (["--data_dir=x\udcff"], 64, "--data_dir is not UTF-8"),
+    (["--model_options=num_classes=3"], 64, "cannot have num_classes, which the data or a flag"),
+    (["--learning_rate=-1"], 64, "learning_rate must be 0 or more, got -1"),
+    (["--learning_rate=nan"], 64, "learning_rate must be"),
     (["--eval_split=val"], 64, "no split is called 'val'; there are test, train"),
     (["--schedule=step", "--boundaries=9,4", "--factors=1,1,1"], 64, "boundaries must rise"),
 ]
@@ -316,7 +359,7 @@ def mistakes(tmp_path_factory):
 
 @pytest.mark.parametrize("number", range(len(BAD)), ids=lambda i: str(BAD[i][0])[:40])
 def test_a_mistake_is_one_line_and_leaves_nothing(mistakes, number):
-    """# fault C14, D16, G7"""
+    """# fault C14, D16, E9, G7"""
     _, code, message = BAD[number]
     place, (found, stdout, stderr) = mistakes[number]
     assert found == code

@@ -167,6 +167,7 @@ HISTORY = [
 
 
 def test_a_history_by_hand():
+    """# fault E7: at a scale of 1 it is a step that is not finite, which ends with 76."""
     scale = DynamicScale(8.0, interval=3)
     assert state_of(scale) == (8, 0, 0)
     for word, fault, expected in HISTORY:

@@ -178,6 +178,16 @@ def test_other_names_of_the_classes_cannot_be_allowed(data, run):
     refused(78, "the run here was trained on other classes", data, run, allow_change=("data",))
 
 
+def test_another_network_whose_variables_have_the_same_shapes(data, run):
+    """# fault G2: every network here is `Tiny`, under whatever name."""
+    before = names(run)
+    message = "the run here has model cifar_resnet20 and not cifar_resnet20_v2"
+    refused(78, message, data, run, model="cifar_resnet20_v2", allow_change=("data",))
+    message = r"the run here has options {} and not {'ordering': 'b'}"
+    refused(78, message, data, run, model_options={"ordering": "b"})
+    assert names(run) == before
+
+
 def test_harmless_flags_are_said(data, run, capsys):
     """# fault G4, rule 4"""
     again(data, run, keep=5, log_every_steps=7)
