@@ -363,6 +363,7 @@ def test_failing_disk_leaves_the_earlier_commit_newest(tmp_path, monkeypatch, st
 
 
 def test_failure_after_the_rename_leaves_a_whole_commit(tmp_path, monkeypatch):
+    """# fault A6"""
     write_steps(tmp_path, 1)
     monkeypatch.setattr(commits_module, "sync", raising(FULL, 3, commits_module.sync))
     with pytest.raises(UserError, match="saving step 2 failed"):
@@ -377,6 +378,7 @@ class Killed(BaseException):
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_kill_at_any_stage_leaves_the_earlier_commit_newest(tmp_path, monkeypatch, stage, way):
+    """# fault A2, A5"""
     (earlier,) = write_steps(tmp_path, 1)
     module, name, calls_before, _ = stage_of(stage, way)
     monkeypatch.setattr(module, name, raising(Killed, calls_before, getattr(module, name)))

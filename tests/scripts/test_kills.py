@@ -63,7 +63,7 @@ def test_a_run_killed_over_and_over_gets_there(tmp_path):
     assert finish(tmp_path / "run") == undisturbed
 
 
-# Where a run is broken off, and at which time: # fault A2, A3, A5, A6, A7, A8, A9, A10
+# Where a run is broken off, and at which time: # fault A2, A5, A6, A7, A8, A9, A10
 STAGES = [
     "step:1", "save.begin:1", "save.data:2", "save.sync:2", "save.manifest:1", "restore:1",
     "save.rename:1", "save.renamed:1", "sweep.begin:1", "sweep.mid:1", "evaluation:1", "report:1",
