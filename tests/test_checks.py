@@ -55,6 +55,7 @@ def test_every_number_has_a_lowest_value():
 
 @pytest.mark.parametrize(("name", "low"), LOWEST.items())
 def test_below_the_lowest_value(name, low):
+    """# fault E9"""
     fields = {"steps": 100} | {name: low - 1}
     refused(f"{name} must be {low} or more, got {low - 1} | --{name} | ", **fields)
 
@@ -140,6 +141,7 @@ def test_the_fields_that_take_fractions():
 @pytest.mark.parametrize("name", sorted(FLOATS))
 @pytest.mark.parametrize("value", [NAN, INF, -INF])
 def test_not_finite(name, value):
+    """# fault E9"""
     fields = {name: value} if name == "epochs" else {"steps": 100, name: value}
     refused(f"{name} must be finite, got {value} | --{name}", **fields)
 

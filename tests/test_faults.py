@@ -49,6 +49,7 @@ def test_a_full_disk(killed, monkeypatch):
 
 @pytest.mark.parametrize("allowed", ["", "0", "yes"])
 def test_without_the_second_word_it_is_left_alone_and_said(killed, monkeypatch, capsys, allowed):
+    """# fault S9"""
     monkeypatch.setenv("RESNET_TF_FAULT", "step:1")
     monkeypatch.setenv("RESNET_TF_TESTING", allowed)
     faults.at("step")

@@ -31,6 +31,7 @@ def wait_for(stop):
     ("name", "code"), [("SIGTERM", 143), ("SIGHUP", 143), ("SIGINT", 130), ("SIGUSR1", 75)]
 )
 def test_a_signal_asks_with_its_code(name, code, capsys, heeded):
+    """# fault B6"""
     with Stop().listening() as stop:
         stop.check()
         os.kill(os.getpid(), getattr(signal, name))
@@ -107,6 +108,7 @@ with Stop().listening() as stop:
 
 
 def test_a_second_ctrl_c_ends_at_once_whatever_the_main_thread_does():
+    """# fault B4"""
     process = subprocess.Popen(
         [sys.executable, "-c", BUSY], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )

@@ -16,6 +16,7 @@ import errno
 import hashlib
 import json
 import pathlib
+import stat
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
@@ -193,7 +194,7 @@ def _verify(path: pathlib.Path, known: Mapping[str, dict]) -> Commit:
         if known.get(name) == expected:
             continue
         try:
-            size = (path / name).stat().st_size
+            size = _size_of(path / name)
             if size != expected["bytes"] or sha256_of(path / name) != expected["sha256"]:
                 raise ValueError(f"{name} fails its checksum")
         except OSError as error:
@@ -210,11 +211,19 @@ def _sealed(manifest: dict) -> str:
 
 def _read_manifest(path: pathlib.Path) -> str:
     try:
-        if (path / MANIFEST).stat().st_size > _MAX_MANIFEST_BYTES:
+        if _size_of(path / MANIFEST) > _MAX_MANIFEST_BYTES:
             raise ValueError(f"{MANIFEST} is larger than {_MAX_MANIFEST_BYTES} bytes")
         return (path / MANIFEST).read_bytes().decode()  # no line end is translated
     except OSError as error:
         raise _unreadable(path / MANIFEST, error) from error
+
+
+def _size_of(path: pathlib.Path) -> int:
+    """Bytes of a file, which must be one: a link could lead outside the commit."""
+    status = path.lstat()
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError(f"{path.name} is no regular file")
+    return status.st_size
 
 
 def _unreadable(path: pathlib.Path, error: OSError) -> Exception:

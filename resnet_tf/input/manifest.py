@@ -14,6 +14,7 @@ made elsewhere, names the fields of picture, label and key: {"encoded": "image",
 """
 
 import dataclasses
+import errno
 import hashlib
 import json
 import os
@@ -236,6 +237,8 @@ class Manifest:
             path = self.directory / shard.file
             try:
                 status = path.stat()
+                if not os.access(path, os.R_OK):
+                    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
             except OSError as error:
                 raise UserError(
                     errors.MISSING_INPUT,

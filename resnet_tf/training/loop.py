@@ -320,6 +320,8 @@ def _advance(run: Run, iterator: Iterator, step: int, observers: _Observers) -> 
     meter.start_call()
     try:
         health = {k: v.numpy() for k, v in run.train(iterator, tf.constant(count)).items()}
+    except tf.errors.ResourceExhaustedError as error:
+        raise _too_large(run, error) from error
     except tf.errors.OpError as error:
         return bad_batches.leave_out(run, error, observers.saver, journal, console), True
     observers.stops(int(health.pop("asked")[-1]))
@@ -340,6 +342,17 @@ def _advance(run: Run, iterator: Iterator, step: int, observers: _Observers) -> 
         if observers.profiler:
             observers.profiler.give_up("the run went back to an earlier step")
     return step, step <= reached
+
+
+def _too_large(run: Run, error: tf.errors.OpError) -> UserError:
+    """The error for a step that needs more memory than there is."""
+    pictures, parts = run.describe["preprocessing"], run.config.accumulate
+    what = (
+        f"a step of {run.config.batch_size} pictures of {pictures['height']}x{pictures['width']}"
+        f" does not fit in memory: {error.message.splitlines()[0]}"
+    )
+    remedy = f"give a smaller one and --accumulate above {parts}; what was committed stays"
+    return UserError(errors.INTERNAL, what, "--batch_size", remedy)
 
 
 def _steps_until_next_event(run: Run, step: int, profiler: Profiler | None = None) -> int:

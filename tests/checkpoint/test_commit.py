@@ -196,6 +196,7 @@ def test_flipped_bytes_of_the_tensors_are_noticed(tmp_path, name):
 @pytest.mark.parametrize("name", ["variables.index", "variables.data-00000-of-00001"])
 @pytest.mark.parametrize("kept", [0, 1, -1])
 def test_truncated_tensors_are_noticed(tmp_path, name, kept):
+    """# fault A12"""
     (written,) = write_steps(tmp_path, 1)
     file = written.path / name
     file.write_bytes(file.read_bytes()[:kept])
@@ -215,12 +216,14 @@ def test_truncated_manifest_is_noticed_at_every_length(tmp_path):
     "name", ["manifest.json", "variables.index", "variables.data-00000-of-00001"]
 )
 def test_missing_file_is_named(tmp_path, name):
+    """# fault A12"""
     (written,) = write_steps(tmp_path, 1)
     (written.path / name).unlink()
     assert damaged(written.path) == f"{name}: No such file or directory"
 
 
 def test_manifest_larger_than_16_mib(tmp_path):
+    """# fault S6"""
     (written,) = write_steps(tmp_path, 1)
     (written.path / "manifest.json").write_bytes(b" " * (16 * 2**20 + 1))
     assert "larger than 16777216 bytes" in damaged(written.path)
@@ -230,6 +233,7 @@ def test_manifest_larger_than_16_mib(tmp_path):
     "name", ["../other", "/etc/hostname", "a/../../other", "..", ".", "", "sub/"]
 )
 def test_resealed_manifest_cannot_point_outside(tmp_path, name):
+    """# fault S2"""
     (written,) = write_steps(tmp_path, 1)
     (tmp_path / "other").write_text("mine")
     entry = {"bytes": 4, "sha256": hashlib.sha256(b"mine").hexdigest()}
@@ -241,6 +245,20 @@ def test_resealed_manifest_that_points_outside_says_so(tmp_path):
     (written,) = write_steps(tmp_path, 1)
     reseal(written.path, lambda manifest: manifest["files"].update({"../other": {}}))
     assert damaged(written.path) == "manifest.json points outside its directory"
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "variables.index"])
+@pytest.mark.parametrize("make", [os.symlink, os.link])
+def test_a_link_is_not_followed_out_of_a_commit(tmp_path, name, make):
+    """# fault S2"""
+    (written,) = write_steps(tmp_path, 1)
+    outside = tmp_path / "outside"
+    (written.path / name).rename(outside)
+    make(outside, written.path / name)
+    if make is os.link:  # another name of the same file, which is in the directory
+        assert verify(written.path) == written
+    else:
+        assert damaged(written.path) == f"{name} is no regular file"
 
 
 def test_format_of_another_version(tmp_path):
@@ -255,6 +273,7 @@ def test_format_of_another_version(tmp_path):
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_non_finite_state_is_never_written(tmp_path, value, dtype):
+    """# fault E3"""
     bad = tensors() | {"network/slot": np.array([0, value, 1], dtype)}
     with pytest.raises(UserError) as caught:
         write(tmp_path / "checkpoints", 12, bad, FIELDS)
@@ -278,6 +297,7 @@ def test_finite_bfloat16_is_written(tmp_path):
 
 
 def test_a_step_is_never_written_twice(tmp_path):
+    """# fault A15"""
     (first,) = write_steps(tmp_path, 3)
     files = [first.path, *first.path.iterdir()]
     before = [(path.stat().st_ino, path.stat().st_mtime_ns) for path in files]
@@ -324,6 +344,7 @@ def stage_of(stage, way):
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_failing_disk_leaves_the_earlier_commit_newest(tmp_path, monkeypatch, stage, way):
+    """# fault H8"""
     (earlier,) = write_steps(tmp_path, 1)
     module, name, calls_before, error = stage_of(stage, way)
     fake = raising(error, calls_before, getattr(module, name))
@@ -342,6 +363,7 @@ def test_failing_disk_leaves_the_earlier_commit_newest(tmp_path, monkeypatch, st
 
 
 def test_failure_after_the_rename_leaves_a_whole_commit(tmp_path, monkeypatch):
+    """# fault A6"""
     write_steps(tmp_path, 1)
     monkeypatch.setattr(commits_module, "sync", raising(FULL, 3, commits_module.sync))
     with pytest.raises(UserError, match="saving step 2 failed"):
@@ -356,6 +378,7 @@ class Killed(BaseException):
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_kill_at_any_stage_leaves_the_earlier_commit_newest(tmp_path, monkeypatch, stage, way):
+    """# fault A2, A5"""
     (earlier,) = write_steps(tmp_path, 1)
     module, name, calls_before, _ = stage_of(stage, way)
     monkeypatch.setattr(module, name, raising(Killed, calls_before, getattr(module, name)))
@@ -369,6 +392,24 @@ def test_kill_at_any_stage_leaves_the_earlier_commit_newest(tmp_path, monkeypatc
     sweep(tmp_path, keep=3)
     assert names(tmp_path) == ["step_000000001", "step_000000002"]
     assert newest(tmp_path, []) == later
+
+
+@pytest.mark.parametrize("tenths", range(11))
+def test_data_without_an_index_or_with_a_part_of_one_is_no_commit(tmp_path, tenths):
+    """# fault A3, A4: as a kill inside TensorFlow's writing leaves it."""
+    earlier, later = write_steps(tmp_path, 1, 2)
+    unfinished = later.path.rename(tmp_path / "step_000000002.tmp-0123abcd")
+    (unfinished / "manifest.json").unlink()
+    index = unfinished / "variables.index"
+    if tenths:
+        index.write_bytes(index.read_bytes()[: index.stat().st_size * tenths // 10])
+    else:
+        index.unlink()
+    found = []
+    assert newest(tmp_path, found) == earlier and found == []
+    assert write(tmp_path, 2, tensors(2), FIELDS).step == 2
+    sweep(tmp_path, keep=2)
+    assert names(tmp_path) == ["step_000000001", "step_000000002"]
 
 
 def test_directory_that_cannot_be_made(tmp_path):
@@ -391,6 +432,16 @@ def test_newest_is_the_highest_step(tmp_path):
     assert newest(tmp_path, []).step == 1000
 
 
+def test_newest_is_so_whatever_the_clock_says(tmp_path):
+    """# fault H10"""
+    for at, written in enumerate(reversed(write_steps(tmp_path, 1, 2, 3))):
+        for path in (*written.path.iterdir(), written.path):
+            os.utime(path, (10**9 * at, 10**9 * at))
+    assert newest(tmp_path, []).step == 3
+    sweep(tmp_path, keep=1)
+    assert names(tmp_path) == ["step_000000003"]
+
+
 def test_newest_of_nothing(tmp_path):
     assert newest(tmp_path / "none", []) is None
     assert newest(tmp_path, []) is None
@@ -410,11 +461,21 @@ def test_newest_falls_back_and_tells_of_the_damaged(tmp_path):
 
 @pytest.mark.parametrize("text", ["", "[]", "null", "3", '"a"', "{", "\0", "[" * 100_000])
 def test_newest_falls_back_whatever_the_manifest_has_become(tmp_path, text):
+    """# fault A12, S6"""
     paths = [written.path for written in write_steps(tmp_path, 1, 2)]
     (paths[1] / "manifest.json").write_text(text)
     found = []
     assert newest(tmp_path, found).step == 1
     assert [path for path, _ in found] == [paths[1]]
+
+
+@pytest.mark.parametrize("twice", ['"step": 9,', '"step": NaN,', '"other": 1,'])
+def test_a_manifest_that_says_something_twice_or_more_is_refused(tmp_path, twice):
+    """# fault S6"""
+    (written,) = write_steps(tmp_path, 1)
+    file = written.path / "manifest.json"
+    file.write_text("{" + twice + file.read_text()[1:])
+    assert "was changed after it was written" in damaged(written.path)
 
 
 @pytest.mark.parametrize("field", ["format_version", "files", "step"])
@@ -503,6 +564,17 @@ def test_sweep_keeps_the_newest(tmp_path):
     sweep(tmp_path, keep=2)
 
 
+def test_the_number_of_files_does_not_grow_with_that_of_commits(tmp_path):
+    """# fault H15"""
+    retention = checkpoint.Retention(tmp_path, 3)
+    for step in range(1, 201):
+        retention.committed(write(tmp_path, step, {"a": np.array(step)}, {}))
+        retention.sweep()
+    assert [path.name for path in commits(tmp_path)] == [
+        "step_000000200", "step_000000199", "step_000000198"]  # fmt: skip
+    assert len(list(tmp_path.rglob("*"))) == 3 * 4
+
+
 def test_sweep_removes_what_is_half_done_and_leaves_strangers(tmp_path):
     write_steps(tmp_path, 1)
     removed = ["step_000000002.tmp-0123abcd", "step_000000003.trash-89abcdef"]
@@ -527,6 +599,7 @@ def test_sweep_of_no_directory(tmp_path):
 
 
 def test_sweep_killed_before_the_removal_is_finished_by_the_next(tmp_path, monkeypatch, way):
+    """# fault A7"""
     write_steps(tmp_path, 1, 2)
     monkeypatch.setattr(shutil, "rmtree", raising(Killed))
     with pytest.raises(Killed):

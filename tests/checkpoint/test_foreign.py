@@ -178,6 +178,7 @@ class Bomb:
 @pytest.mark.parametrize("suffix", [".pth", ".pt", ".bin", ".pkl", ".pickle", ".tar", "", ".ckpt"])
 @pytest.mark.parametrize("form", ["bare", "zipped"])
 def test_a_pickle_is_never_opened(tmp_path, suffix, form):
+    """# fault S1"""
     bomb = pickle.dumps({"conv1.weight": Bomb(tmp_path / "exploded")}, protocol=2)
     path = tmp_path / f"weights{suffix}"
     if form == "bare":
@@ -280,6 +281,7 @@ def test_cut_short_anywhere(tmp_path, kind):
         assert str(path) in str(error)
 
 
+# fault S1
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_changed_byte_never_shows_a_traceback(tmp_path, kind):
     """Where the format has a checksum it is refused; everywhere, nothing else happens."""

@@ -49,6 +49,7 @@ def refused(directory, call=Lock):
 
 
 def test_a_second_one_is_told_who_has_it_and_changes_nothing(tmp_path):
+    """# fault H5"""
     first = Lock(tmp_path)
     before = (tmp_path / "lock").read_bytes()
     expected = (
@@ -75,7 +76,7 @@ def test_a_lock_ends_with_its_process_however_that_ends(tmp_path):
 
 
 def test_of_many_at_once_one_has_it(tmp_path):
-    """# fault: simultaneous starts"""
+    """# fault H5"""
     processes = [hold(tmp_path) for _ in range(12)]
     said = [process.stdout.readline() for process in processes]
     assert sorted(said) == [""] * 11 + ["held\n"]

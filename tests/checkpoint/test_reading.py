@@ -24,7 +24,7 @@ def step_and_values(commit):
         return commit.step, set(reader.get_tensor("model/x").tolist())
 
 
-def test_readers_beside_a_run_that_keeps_one_commit(tmp_path):  # faults G11, P6
+def test_readers_beside_a_run_that_keeps_one_commit(tmp_path):  # fault G11, P6
     save(tmp_path, 1)
     done, last, failures, read = threading.Event(), [1], [], [0] * 10
 

@@ -69,6 +69,7 @@ def refused(saved, wanted, count, total, rows, **options):
 
 
 def test_other_shape(saved):
+    """# fault S1"""
     wanted = variables(**{"net/kernel": np.zeros((3, 2), np.float32)})
     refused(saved, wanted, 1, 3, [["net/kernel", "[2, 3] float32", "[3, 2] float32"]])
 
@@ -89,6 +90,7 @@ def test_missing_in_the_model(saved):
 
 
 def test_all_kinds_at_once_are_listed_by_name(saved):
+    """# fault G5"""
     changes = {
         "net/kernel": np.zeros((2, 4), np.float32),
         "net/bias": None,

@@ -80,6 +80,7 @@ def test_every_record_counts_once_for_any_batch_and_devices(evaluators, records,
 @pytest.mark.slow
 @pytest.mark.parametrize("batch_size", range(1, 17))
 def test_counts_for_each_number_of_records_up_to_130(evaluators, batch_size):
+    """# fault G13"""
     for records in range(1, 131):
         reader = Reader(records)
         for evaluate in evaluators:

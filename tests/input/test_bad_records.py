@@ -114,6 +114,7 @@ def with_fault(directory, fault, bad=5):
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_bad_record_is_named_by_file_number_and_byte(tmp_path, fault):
+    """# fault C9, D2, D7, D13, D14"""
     manifest, why, where = with_fault(tmp_path, fault)
     error = faults.find(manifest, "train", 5)
     assert error.code == 65 and str(error).startswith(f"ERROR 65: {why}") and where in str(error)

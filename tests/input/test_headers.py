@@ -83,6 +83,7 @@ def test_trailing_bytes_are_counted(picture):
 @pytest.mark.parametrize("share", range(0, 100, 10))
 @pytest.mark.parametrize("picture", [jpeg(1, 64, 64), png(1, 40, 40)], ids=["jpeg", "png"])
 def test_cut_pictures_are_refused(picture, share):
+    """# fault D6"""
     cut = picture[: max(12, len(picture) * share // 100)]
     with pytest.raises(headers.Unusable, match="cut off") as caught:
         headers.inspect(cut)
@@ -116,6 +117,7 @@ def test_cut_pictures_are_refused(picture, share):
     ],
 )
 def test_other_formats_are_named(start, name):
+    """# fault D2"""
     assert headers.format_of(start) == name
     with pytest.raises(headers.Unusable, match=f"neither JPEG nor PNG but {name}$") as caught:
         headers.inspect(start)
@@ -161,6 +163,7 @@ BOMBS = [
 
 @pytest.mark.parametrize("bomb", BOMBS)
 def test_bombs_are_refused_by_their_header(bomb):
+    """# fault D7, D8"""
     tracemalloc.start()
     try:
         for data in (bomb, bomb[:-12]):  # whole, and cut off

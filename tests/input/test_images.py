@@ -1,11 +1,14 @@
 """From encoded pictures to pixels of one size, against NumPy."""
 
+import io
 import math
 
 import numpy as np
 import pytest
 import references
 import tensorflow as tf
+from made_pictures import cmyk_jpeg
+from PIL import Image
 
 from resnet_tf.input import images
 from resnet_tf.preprocessing import Preprocessing
@@ -167,6 +170,38 @@ def test_one_function_takes_pictures_of_any_size():
     for shape in SHAPES:
         encoded = tf.io.encode_png(picture(*shape))
         np.testing.assert_array_equal(fit(encoded).numpy(), eager(encoded, how))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 20_000), (20_000, 1)])
+@pytest.mark.parametrize("how", [{}, {"shorter_side": 20}, {"central_fraction": 0.875}])
+def test_the_least_and_the_longest_pictures_have_the_size_that_is_asked_for(shape, how):
+    """# fault D9"""
+    pixels = np.full((*shape, 3), 77, np.uint8)
+    found = eager(tf.io.encode_png(pixels), pictures(16, 18, **how))
+    assert found.shape == (16, 18, 3) and (found == 77).all()
+
+
+def test_16_bits_are_scaled_to_8():
+    """# fault D3"""
+    pixels = (np.arange(48).reshape(4, 4, 3) * 1311).astype(np.uint16)
+    found = eager(tf.io.encode_png(pixels), pictures(4, 4))
+    assert np.abs(found - pixels / 257).max() <= 1
+
+
+def test_a_palette_is_looked_up():
+    """# fault D4"""
+    image, file = Image.new("P", (2, 1)), io.BytesIO()
+    image.putpalette([10, 20, 30, 200, 100, 50])
+    image.putpixel((1, 0), 1)
+    image.save(file, "PNG")
+    found = eager(file.getvalue(), pictures(1, 2))
+    np.testing.assert_array_equal(found, [[[10, 20, 30], [200, 100, 50]]])
+
+
+def test_four_inks_become_rgb():
+    """# fault D1: what an ink leaves of the light, times what black leaves."""
+    expected = np.full((8, 8, 3), 255 * (127 / 255) ** 2)
+    close(eager(cmyk_jpeg(), pictures(8, 8)), expected)
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -76,6 +76,7 @@ def test_last_record_cut_short(tmp_path, missing):
 
 
 def test_cut_at_every_byte_is_noticed_unless_between_records(tmp_path):
+    """# fault C2"""
     data = write(tmp_path / "a").read_bytes()
     for size in range(len(data)):
         (tmp_path / "cut").write_bytes(data[:size])
@@ -86,6 +87,7 @@ def test_cut_at_every_byte_is_noticed_unless_between_records(tmp_path):
 
 
 def test_forged_length_is_never_allocated(tmp_path):
+    """# fault C8"""
     path = tmp_path / "a"
     path.write_bytes(struct.pack("<QI", 2**40, 0) + b"payload and four")
     walk_refused(path, "record 0 at byte 0 runs past the end of the file")
@@ -98,6 +100,7 @@ def test_largest_length_does_not_overflow(tmp_path):
 
 
 def test_gzip_file_is_said_to_be_one(tmp_path):
+    """# fault C7"""
     path = tmp_path / "a"
     path.write_bytes(gzip.compress(b"data " * 100))
     walk_refused(path, "this is a gzip file, and records are read uncompressed")
@@ -118,6 +121,7 @@ def test_build_numbers_the_shards(tmp_path):
 
 
 def test_cut_exactly_between_records_shows_against_the_count(tmp_path):
+    """# fault C3"""
     path = write(tmp_path / "a", PAYLOADS[:3])
     with pytest.raises(UserError, match="expected 5 records, found 3") as caught:
         index.build(manifest_of(path, records=[5]), "train")
@@ -132,6 +136,7 @@ def test_more_records_than_the_manifest_says(tmp_path):
 
 
 def test_file_of_zero_bytes(tmp_path):
+    """# fault C4"""
     (tmp_path / "a").touch()
     with pytest.raises(UserError, match="expected 5 records, found 0") as caught:
         index.build(manifest_of(tmp_path / "a", records=[5]), "train")

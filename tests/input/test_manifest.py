@@ -76,6 +76,7 @@ def test_sizes_may_be_null(tmp_path):
 
 
 def test_missing_directory(tmp_path):
+    """# fault C14"""
     refused(66, tmp_path / "none", "does not exist", str(tmp_path / "none"), "data/prepare.py")
 
 
@@ -106,6 +107,7 @@ def test_bytes_that_are_not_utf_8(tmp_path):
 
 
 def test_manifest_larger_than_16_mib(tmp_path):
+    """# fault S6"""
     (tmp_path / "dataset.json").write_bytes(b" " * (16 * 2**20 + 1))
     refused(65, tmp_path, "larger than 16777216 bytes")
 
@@ -164,6 +166,7 @@ def test_malformed_field(tmp_path, changes, message):
 
 @pytest.mark.parametrize("file", ["../x", "/etc/passwd", "a/b", "..", ".", "", "x/", "./x"])
 def test_shard_outside_the_directory(tmp_path, file):
+    """# fault S2"""
     splits = {"train": [SHARD | {"file": file}]}
     refused(65, written(tmp_path, splits=splits), f"must be a plain name, got {file!r}")
 
@@ -213,6 +216,7 @@ def test_paths_of_whole_shards(tmp_path):
 
 
 def test_missing_shard(tmp_path):
+    """# fault C5"""
     manifest = with_files(tmp_path)
     (tmp_path / "train-1.tfrecord").unlink()
     shard_refused(manifest, 66, "cannot read a shard: No such file", "train-1.tfrecord")
@@ -220,6 +224,7 @@ def test_missing_shard(tmp_path):
 
 @pytest.mark.parametrize("size", [0, 5, 7])
 def test_shard_of_another_size(tmp_path, size):
+    """# fault C12"""
     manifest = with_files(tmp_path)
     (tmp_path / "train-1.tfrecord").write_bytes(b"x" * size)
     text = f"the shard has {size} bytes, its manifest says 6"
@@ -228,10 +233,30 @@ def test_shard_of_another_size(tmp_path, size):
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
 def test_shard_that_is_no_regular_file(tmp_path, make):
+    """# fault C16"""
     manifest = with_files(tmp_path)
     (tmp_path / "train-0.tfrecord").unlink()
     make(tmp_path / "train-0.tfrecord")
     shard_refused(manifest, 65, "a shard must be a regular file", "train-0.tfrecord")
+
+
+def test_shard_that_is_a_link_to_itself(tmp_path):
+    """# fault C16"""
+    manifest = with_files(tmp_path)
+    path = tmp_path / "train-0.tfrecord"
+    path.unlink()
+    path.symlink_to(path)
+    text = "cannot read a shard: Too many levels of symbolic links"
+    shard_refused(manifest, 66, text, "train-0.tfrecord")
+
+
+def test_shard_that_may_not_be_read(tmp_path, monkeypatch):
+    """# fault C15"""
+    manifest = with_files(tmp_path)
+    closed = tmp_path / "train-1.tfrecord"
+    monkeypatch.setattr(os, "access", lambda path, mode: path != closed)  # root may read all
+    text = "cannot read a shard: Permission denied"
+    shard_refused(manifest, 66, text, "train-1.tfrecord")
 
 
 def fingerprint(directory, **changes):

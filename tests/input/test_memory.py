@@ -108,12 +108,14 @@ def test_gather_takes_records_by_number(tmp_path):
 
 
 def test_grey_pictures_become_rgb(tmp_path):
+    """# fault D4"""
     grey = noise(0, channels=1)
     reader = read(write(tmp_path, [record(png(grey)), record(png(noise(1)))]))
     np.testing.assert_array_equal(reader.images.numpy()[0], np.repeat(grey, 3, axis=2))
 
 
 def test_alpha_is_left_out(tmp_path):
+    """# fault D4"""
     pixels = noise(0, channels=4)
     reader = read(write(tmp_path, [record(png(pixels))]))
     np.testing.assert_array_equal(reader.images.numpy()[0], pixels[..., :3])
@@ -291,6 +293,7 @@ def test_record_that_is_no_picture_with_a_label(tmp_path, payload, message):
 @pytest.mark.parametrize("encode", [png, jpeg])
 @pytest.mark.parametrize("kept", [12, 0.5, -3])
 def test_truncated_picture(tmp_path, encode, kept):
+    """# fault D6"""
     whole = encode(noise(0, 32, 32))
     cut = whole[: int(len(whole) * kept) if isinstance(kept, float) else kept]
     good = record(png(noise(0)))

@@ -160,6 +160,7 @@ def test_two_replicas_get_the_same_examples_as_one(manifest, two_replicas, kind,
     same(two, one)
 
 
+# fault C17
 @pytest.mark.parametrize("kind, count", [("indexed", 2), ("windowed", 2), ("windowed", 4)])
 def test_the_pipelines_of_several_workers_share_one_list(manifest, kind, count):
     """As `tf.distribute` would call for them: each with its own slice, one replica a worker."""

@@ -58,6 +58,7 @@ def errors_of(directory):
 
 @pytest.mark.parametrize("number", [SAMPLE, whole(1000)])
 def test_byte_flips(sound, copy, number):
+    """# fault C1"""
     random = np.random.default_rng(1)
     for i in range(number):
         name = sound[1][random.integers(SHARDS)]
@@ -78,6 +79,7 @@ def test_byte_flips(sound, copy, number):
 
 @pytest.mark.parametrize("number", [SAMPLE, whole(200)])
 def test_truncations(sound, copy, number):
+    """# fault C2, C3"""
     random = np.random.default_rng(2)
     for i in range(number):
         name = sound[1][random.integers(SHARDS)]
@@ -100,6 +102,7 @@ def test_truncations(sound, copy, number):
 
 @pytest.mark.parametrize("number", [pytest.param(4, id="sample"), whole(50)])
 def test_missing_and_empty_shards(sound, copy, number):
+    """# fault C4, C5"""
     random = np.random.default_rng(3)
     for i in range(number):
         name = sound[1][random.integers(SHARDS)]
@@ -129,6 +132,7 @@ def mutated(random, picture):
 
 @pytest.mark.parametrize("number", [pytest.param(60, id="sample"), whole(1000)])
 def test_mutated_pictures(tmp_path, number):
+    """# fault D12"""
     random = np.random.default_rng(4)
     shapes = [(16, 16, 3), (24, 40, 3), (9, 31, 1)]
     pictures = [
@@ -161,6 +165,7 @@ def test_mutated_pictures(tmp_path, number):
 
 
 def test_memory_does_not_grow_with_a_forged_length(tmp_path):
+    """# fault C8"""
     names = files.write_set(tmp_path, files.sound_records(6))
     length = struct.pack("<Q", 2**40)
     forged = length + struct.pack("<I", checksums.masked(checksums.crc32c([length]))[0]) + bytes(12)

@@ -123,6 +123,7 @@ def damage(path, at):
 
 
 def test_shard_that_is_missing(tmp_path):
+    """# fault C5"""
     names = write_set(tmp_path, files.sound_records(9), shards=3)
     (tmp_path / names[1]).unlink()
     finding = only(check(tmp_path), "missing-shard")
@@ -131,6 +132,7 @@ def test_shard_that_is_missing(tmp_path):
 
 @pytest.mark.parametrize("make", ["fifo", "directory", "loop"])
 def test_shard_that_is_no_file(tmp_path, make):
+    """# fault C16"""
     names = write_set(tmp_path, files.sound_records(9), shards=3)
     path = tmp_path / names[0]
     path.unlink()
@@ -140,6 +142,7 @@ def test_shard_that_is_no_file(tmp_path, make):
 
 
 def test_shard_without_a_byte(tmp_path):
+    """# fault C4"""
     names = write_set(tmp_path, files.sound_records(9), shards=3)
     (tmp_path / names[2]).write_bytes(b"")
     assert only(check(tmp_path), "empty-shard").file == names[2]
@@ -156,6 +159,7 @@ def test_shard_without_a_byte(tmp_path):
     ],
 )
 def test_shard_of_another_kind(tmp_path, make, text):
+    """# fault C6, C7"""
     names = write_set(tmp_path, files.sound_records(9), shards=3)
     path = tmp_path / names[0]
     path.write_bytes(make(path.read_bytes()))
@@ -168,6 +172,7 @@ def test_shard_of_another_kind(tmp_path, make, text):
 
 
 def test_shard_that_no_manifest_lists(tmp_path):
+    """# fault C5"""
     write_set(tmp_path, files.sound_records(9))
     files.write_shard(tmp_path / "train-00001-of-00002.tfrecord", files.sound_records(3, 50))
     (tmp_path / "notes.txt").write_text("not a shard")
@@ -176,6 +181,7 @@ def test_shard_that_no_manifest_lists(tmp_path):
 
 
 def test_shard_twice(tmp_path):
+    """# fault C10"""
     payloads = files.sound_records(9)
     names = write_set(tmp_path, payloads + payloads, shards=2)
     report = check(tmp_path)
@@ -194,6 +200,7 @@ def test_shard_of_other_sound_records(tmp_path):
 
 
 def test_cut_exactly_between_records(tmp_path):
+    """# fault C3"""
     payloads = files.sound_records(9)
     write_set(tmp_path, payloads)
     path = tmp_path / TRAIN
@@ -205,6 +212,7 @@ def test_cut_exactly_between_records(tmp_path):
 
 
 def test_every_damaged_record_is_named_and_the_rest_is_looked_at(tmp_path):
+    """# fault C1"""
     payloads = files.sound_records(12)
     payloads[7] = record(b"GIF89a" + bytes(20), 1, "seven.gif")
     write_set(tmp_path, payloads)
@@ -283,6 +291,7 @@ def test_what_a_damaged_record_says_counts_for_nothing(tmp_path):
     ],
 )  # fmt: skip
 def test_record_that_training_could_not_use(tmp_path, payload, kind, text):
+    """# fault C9, D2, D5, D8, D13, D14"""
     payloads = files.sound_records(6)
     payloads.insert(4, payload)
     write_set(tmp_path, payloads)
@@ -325,6 +334,7 @@ def test_record_that_training_could_not_use(tmp_path, payload, kind, text):
     ],
 )
 def test_record_that_is_merely_odd(tmp_path, payload, kind, text):
+    """# fault D3, D4, D9, D11, D15"""
     payloads = [record(png(50 + i), i % 3, f"{i}") for i in range(6)]
     payloads.insert(2, payload)
     write_set(tmp_path, payloads)
@@ -345,6 +355,7 @@ def test_jpeg_may_be_called_jpg(tmp_path):
 
 
 def test_exif_turn_and_four_inks(tmp_path):
+    """# fault D1, D10"""
     from input.test_headers import exif, with_exif
 
     turned = with_exif(jpeg(), exif(6))
@@ -395,6 +406,7 @@ def test_labels_that_start_at_one(tmp_path):
 
 
 def test_class_without_pictures(tmp_path):
+    """# fault D17"""
     write_set(
         tmp_path, [record(png(i), i % 2, str(i)) for i in range(8)], files.sound_records(3, 90)
     )
@@ -411,6 +423,7 @@ def test_many_classes_without_pictures_are_one_finding(tmp_path):
 
 
 def test_duplicates_inside_and_between_splits(tmp_path):
+    """# fault C11"""
     train, test = files.sound_records(9), files.sound_records(6, first=100)
     train[6] = record(png(2), 2, "again.png")
     train[8] = record(png(2), 2, "and again.png")
@@ -489,6 +502,7 @@ def test_features_of_the_manifest_are_used(tmp_path):
 
 
 def test_names_are_harmless_to_a_terminal():
+    """# fault S7"""
     assert errors.plain("a\nb\x1b[31m\udce9é") == "a\\nb\\x1b[31m\\udce9é"
     finding = inspection.Finding("duplicate", "same", "a\nb", 3, 17, "k\r")
     assert str(finding) == "a\\nb, record 3, byte 17, k\\r: same"

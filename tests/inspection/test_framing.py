@@ -75,6 +75,7 @@ def test_damaged_length_costs_one_record(data, number, byte):
 
 @pytest.mark.parametrize("cut", [1, 11, 12, 13, STARTS[2] + 5, STARTS[2] + 100, STARTS[5] - 1])
 def test_cut_inside_a_record(data, cut):
+    """# fault C2"""
     found = framing.frames_of(bytes(data[:cut]))
     whole = [start for start, size in zip(STARTS, PAYLOADS) if start + 16 + len(size) <= cut]
     assert found.offsets.tolist() == whole
@@ -90,6 +91,7 @@ def test_cut_between_records_shows_only_in_the_count(data, records):
 
 @pytest.mark.parametrize("length", [2**40, 2**63, 2**64 - 1, 2**64 - 16])
 def test_forged_length_with_a_sound_checksum_is_never_believed(length):
+    """# fault C8"""
     forged = header(length) + b"123456789012"
     found = framing.frames_of(forged)
     assert len(found.offsets) == 0

@@ -71,6 +71,7 @@ def test_tapes_nest():
 
 @pytest.mark.parametrize("shape", [(1, 1, 1, 2), (4, 3, 3, 2)])
 def test_a_batch_without_variance_gives_finite_values(shape):
+    """# fault E10"""
     layer = make()
     y = layer(np.full(shape, 7.0, np.float32), training=True)
     np.testing.assert_allclose(y.numpy(), np.broadcast_to(OFFSET, shape), atol=1e-3)

@@ -151,6 +151,7 @@ def test_a_split_of_bad_pictures_is_refused(tmp_path):
     ],
 )
 def test_odd_pictures_are_taken_and_said(tmp_path, encoded, line):
+    """# fault D1, D3"""
     heard = Heard()
     manifest = write(tmp_path / "out", {"train": [raw(encoded, "odd.jpg")]}, progress=heard)
     assert line in heard.lines

@@ -120,6 +120,7 @@ def test_pictures_are_the_same_bytes_every_time(tmp_path):
 
 @pytest.mark.parametrize("size", [0, 1, 3072, 3073 * 3 - 1, 3074 * 3])
 def test_file_of_a_wrong_size(tmp_path, size):
+    """# fault C19"""
     source = folder(tmp_path / "c", cifar10() | {"data_batch_3.bin": bytes(size)})
     text = f"the file has {size} bytes, not a multiple of 3073"
     refused(65, source, text, source / "data_batch_3.bin")

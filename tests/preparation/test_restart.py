@@ -90,6 +90,7 @@ KILLED = """
 
 
 def test_a_start_after_a_kill_makes_the_same_bytes(tmp_path, undisturbed):
+    """# fault C18"""
     output = tmp_path / "out"
     killed = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(KILLED), str(output), str(plan.SHARD_BYTES)],
@@ -314,6 +315,8 @@ def test_a_shard_that_is_not_what_was_written_is_found(tmp_path, monkeypatch):
 
 
 def test_a_record_that_was_lost_is_found(tmp_path, monkeypatch):
+    """# fault C18"""
+
     def losing(path, *_):
         os.truncate(path, 0)
 

@@ -146,6 +146,7 @@ REASONS = {
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])
 @pytest.mark.parametrize("filtered", [True, False])
 def test_crafted_archives_are_refused_by_member(tmp_path, name, pack, filtered, monkeypatch):
+    """# fault S3"""
     if not filtered:  # as on a Python without the filter
         monkeypatch.setattr(tars, "_data_filter", None)
     path = write(tmp_path, pack(ATTACKS[name]))
@@ -171,6 +172,7 @@ def test_too_many_members(tmp_path, monkeypatch):
 
 
 def test_unpacked_archive_is_bounded(tmp_path, monkeypatch):
+    """# fault S3"""
     monkeypatch.setattr(tars, "MAX_UNPACKED", 4096)
     path = write(tmp_path, gzip.compress(tar(member("bomb.txt", bytes(8000)))))
     refused(path, "the member bomb.txt claims 8000 bytes", read=read_all)

@@ -12,6 +12,7 @@ import tensorflow as tf
 from conftest import ROOT
 from preparation import tiny_tfds
 from preparation.tiny_tfds import example, pixels, usual_features, usual_splits
+from tensorflow_datasets.core.download import download_manager
 
 from resnet_tf.errors import UserError
 from resnet_tf.preparation import tfds, tfds_features
@@ -229,6 +230,7 @@ def test_set_that_is_not_there_is_prepared(tmp_path, monkeypatch, capsys):
 
 
 def test_set_that_cannot_be_prepared(tmp_path, monkeypatch):
+    """# fault S4"""
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
     failure = ConnectionError("no route to host\nsecond line")
     tiny_tfds.builder_class(usual_features, failure, registered=True, name="far_away")
@@ -237,6 +239,15 @@ def test_set_that_cannot_be_prepared(tmp_path, monkeypatch):
         66, "no_such_set", "TFDS cannot prepare it: Dataset no_such_set not found", offline=False
     )
     refused(66, "no set", "TFDS cannot prepare it: Parsing builder name string", offline=False)
+
+
+def test_download_that_fails_its_checksum(tmp_path, monkeypatch):
+    """# fault S4: what TFDS raises is told, and nothing is there."""
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    failure = download_manager.NonMatchingChecksumError("Artifact https://a.test/b.zip: wrong")
+    tiny_tfds.builder_class(usual_features, failure, registered=True, name="forged")
+    refused(66, "forged", "TFDS cannot prepare it: Artifact https://a.test/b.zip", offline=False)
+    assert not list(tmp_path.rglob("dataset_info.json"))
 
 
 @pytest.mark.parametrize("source", ["/none/made/1.0.0", "./none", "~/none/none"])

@@ -137,6 +137,8 @@ def test_empty_split_is_refused(tmp_path):
     [OSError(28, "No space left on device"), tf.errors.ResourceExhaustedError(None, None, "full")],
 )
 def test_full_disk_leaves_nothing(tmp_path, monkeypatch, failure):
+    """# fault C18"""
+
     def full(*_):
         raise failure
 

@@ -43,6 +43,7 @@ def kill_somewhere(model_dir, delay):
     "kills", [2, pytest.param(10, marks=pytest.mark.slow)], ids=lambda kills: f"{kills} kills"
 )
 def test_each_kill_ends_in_the_digest_of_the_undisturbed_run(tmp_path, kills):
+    """# fault A1"""
     begin = time.monotonic()
     undisturbed = finish(tmp_path / "undisturbed")
     length = time.monotonic() - begin
@@ -62,7 +63,7 @@ def test_a_run_killed_over_and_over_gets_there(tmp_path):
     assert finish(tmp_path / "run") == undisturbed
 
 
-# Where a run is broken off, and at which time: # fault A2, A3, A5, A6, A7, A8, A9, A10
+# Where a run is broken off, and at which time: # fault A2, A5, A6, A7, A8, A9, A10
 STAGES = [
     "step:1", "save.begin:1", "save.data:2", "save.sync:2", "save.manifest:1", "restore:1",
     "save.rename:1", "save.renamed:1", "sweep.begin:1", "sweep.mid:1", "evaluation:1", "report:1",

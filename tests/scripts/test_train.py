@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import pty
+import resource
 import shutil
 import signal
 import struct
@@ -53,6 +54,7 @@ def finished(tmp_path_factory):
 
 
 def test_a_run_says_what_the_contract_says(finished):
+    """# fault H13"""
     model_dir, lines, stderr = finished
     done = lines[-1]
     assert done["event"] == "done" and done["step"] == 12 and done["examples_seen"] == 96
@@ -99,6 +101,7 @@ def test_logs_that_cannot_be_written_cost_no_run(finished, tmp_path, streams):
 
 
 def test_the_same_command_again_says_it_is_complete_and_changes_nothing(finished, script):
+    """# fault G8"""
     model_dir, lines, _ = finished
     before = snapshot(model_dir)
     process = script("train.py", f"--model_dir={model_dir}", *MICRO)
@@ -109,6 +112,7 @@ def test_the_same_command_again_says_it_is_complete_and_changes_nothing(finished
 
 
 def test_killed_after_a_commit_and_run_again_ends_in_the_same_bits(finished, script, tmp_path):
+    """# fault A1"""
     command = [sys.executable, str(ROOT / "train.py"), f"--model_dir={tmp_path}/run", *MICRO]
     process = subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
@@ -130,20 +134,24 @@ def test_killed_after_a_commit_and_run_again_ends_in_the_same_bits(finished, scr
     assert not list((tmp_path / "run/checkpoints").glob("*.tmp-*"))
 
 
-@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
-def test_a_signal_commits_the_step_that_is_reached(name, code, tmp_path):
-    """# fault B1, B4"""
+@pytest.mark.parametrize(
+    ("name", "code", "send"),
+    [("SIGINT", 130, os.kill), ("SIGTERM", 143, os.kill), ("SIGHUP", 143, os.killpg)],
+)
+def test_a_signal_commits_the_step_that_is_reached(name, code, send, tmp_path):
+    """# fault B1, B4, B6, B7: the last one goes to the whole group, as a lost terminal's does."""
     command = [sys.executable, str(ROOT / "train.py"), f"--model_dir={tmp_path}/run", *MICRO[1:]]
     process = subprocess.Popen(
         [*command, "--steps=100000"], cwd=ROOT, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         # A test run in the background of a shell ignores the signal, and so would its children.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        start_new_session=True,
     )  # fmt: skip
     for line in process.stdout:
         if json.loads(line)["event"] == "save":
             break
-    process.send_signal(getattr(signal, name))
+    send(process.pid, getattr(signal, name))
     _, stderr = process.communicate(timeout=300)
     assert process.returncode == code and "Traceback" not in stderr
     newest = max((tmp_path / "run/checkpoints").iterdir())
@@ -152,6 +160,41 @@ def test_a_signal_commits_the_step_that_is_reached(name, code, tmp_path):
         f" | {newest} | the same command goes on"
     )
     assert not (tmp_path / "run/lock").exists()
+
+
+def test_killed_while_it_saves_because_of_a_signal(script, tmp_path):
+    """# fault B5: SIGTERM, and SIGKILL before the commit that it asks for is finished."""
+    flags = [f"--model_dir={tmp_path}/run", "--schedule=constant", *MICRO, "--save_every_steps=0"]
+    assert script("train.py", *flags, "--steps=4").returncode == 0
+    fault = {"RESNET_TF_FAULT": "save.rename:1", "RESNET_TF_TESTING": "1"}
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "train.py"), *flags, "--steps=100000"],
+        cwd=ROOT, text=True, env=os.environ | fault,
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    for line in process.stdout:
+        if json.loads(line)["event"] == "train":
+            break
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=300)
+    assert process.returncode == -signal.SIGKILL
+    assert len(list((tmp_path / "run/checkpoints").glob("*.tmp-*"))) == 1
+    again = script("train.py", *flags, "--steps=6")
+    assert again.returncode == 0 and "resumed from step 4" in again.stderr
+    assert events(again)[-1]["step"] == 6
+    left = sorted(path.name for path in (tmp_path / "run/checkpoints").iterdir())
+    assert left == ["step_000000004", "step_000000006"]
+
+
+def test_64_open_files_are_enough(tmp_path):
+    """# fault P4"""
+    process = subprocess.run(
+        [sys.executable, str(ROOT / "train.py"), f"--model_dir={tmp_path}/run", *MICRO],
+        cwd=ROOT, capture_output=True, text=True, timeout=600,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64)),
+    )  # fmt: skip
+    assert process.returncode == 0, process.stderr
+    assert events(process)[-1]["step"] == 12
 
 
 def test_time_that_is_up_before_the_first_step(script, tmp_path):
@@ -196,6 +239,7 @@ def test_killed_before_the_final_evaluation_only_evaluates(finished, script, tmp
     ("--data_dir=OTHER", 78, "trained on other classes"),
 ])  # fmt: skip
 def test_what_is_not_the_same_run_is_refused(finished, script, tmp_path, damage, code, message):
+    """# fault G1"""
     model_dir = copy(finished[0], tmp_path / "run")
     flags = list(MICRO)
     if damage == "all":
@@ -217,6 +261,7 @@ def test_what_is_not_the_same_run_is_refused(finished, script, tmp_path, damage,
 
 
 def test_fewer_steps_than_there_are_is_refused_and_more_go_on(finished, script, tmp_path):
+    """# fault G9"""
     flags = ["--schedule=constant", *MICRO]
     first = script("train.py", f"--model_dir={tmp_path}/run", *flags, "--steps=4")
     assert first.returncode == 0
@@ -270,6 +315,7 @@ def test_ops_of_which_determinism_is_asked_do_not_refuse_to_run(script, tmp_path
 
 
 def test_a_reader_of_stdout_that_goes_away_does_not_stop_the_run(tmp_path):
+    """# fault B8"""
     command = f"{sys.executable} train.py --model_dir={tmp_path}/run {' '.join(MICRO)} | head -n1"
     process = subprocess.run(
         ["bash", "-o", "pipefail", "-c", command], cwd=ROOT, capture_output=True, text=True
@@ -315,6 +361,9 @@ BAD = [
     (["--model_options=depth=8,width_multiplier=0.01"], 64, "channels_out must be an integer"),
     (["--data_dir=" + "x" * 300], 74, "File name too long"),
     (["--data_dir=x\udcff"], 64, "--data_dir is not UTF-8"),
+    (["--model_options=num_classes=3"], 64, "cannot have num_classes, which the data or a flag"),
+    (["--learning_rate=-1"], 64, "learning_rate must be 0 or more, got -1"),
+    (["--learning_rate=nan"], 64, "learning_rate must be"),
     (["--eval_split=val"], 64, "no split is called 'val'; there are test, train"),
     (["--schedule=step", "--boundaries=9,4", "--factors=1,1,1"], 64, "boundaries must rise"),
 ]
@@ -333,6 +382,7 @@ def mistakes(tmp_path_factory):
 
 @pytest.mark.parametrize("number", range(len(BAD)), ids=lambda i: str(BAD[i][0])[:40])
 def test_a_mistake_is_one_line_and_leaves_nothing(mistakes, number):
+    """# fault C14, D16, E9, G7"""
     _, code, message = BAD[number]
     place, (found, stdout, stderr) = mistakes[number]
     assert found == code
@@ -342,6 +392,7 @@ def test_a_mistake_is_one_line_and_leaves_nothing(mistakes, number):
 
 
 def test_a_model_directory_that_is_a_file_is_refused(script, tmp_path):
+    """# fault H4"""
     (tmp_path / "run").write_text("mine")
     process = script("train.py", f"--model_dir={tmp_path}/run")
     assert process.returncode == 73 and "the model directory is a file" in process.stderr
@@ -349,6 +400,7 @@ def test_a_model_directory_that_is_a_file_is_refused(script, tmp_path):
 
 
 def test_a_model_directory_that_cannot_be_made_is_refused(script):
+    """# fault H3, H4"""
     process = script("train.py", "--model_dir=/proc/resnet_tf/run", *MICRO)
     assert process.returncode == 73
     assert "ERROR 73: cannot write in the model directory" in process.stderr
@@ -362,6 +414,7 @@ def test_commits_that_are_a_file_are_refused_before_anything_is_done(script, tmp
 
 
 def test_a_damaged_record_is_named_and_nothing_is_made(script, tmp_path):
+    """# fault C1"""
     data = copy(ROOT / "data/digits", tmp_path / "data")
     shard = data / "train-00000-of-00001.tfrecord"
     content = bytearray(shard.read_bytes())
@@ -374,6 +427,7 @@ def test_a_damaged_record_is_named_and_nothing_is_made(script, tmp_path):
 
 
 def test_numbers_that_are_not_finite_stop_the_run_and_are_never_saved(script, tmp_path):
+    """# fault E1, E9"""
     flags = [*MICRO, "--learning_rate=1e30", "--warmup=0", "--schedule=constant"]
     process = script("train.py", f"--model_dir={tmp_path}/run", *flags)
     assert process.returncode == 76
@@ -482,6 +536,7 @@ def eval_mistakes(finished, tmp_path_factory):
 
 @pytest.mark.parametrize("number", range(len(EVAL_BAD)), ids=lambda i: str(EVAL_BAD[i][0])[:40])
 def test_eval_refuses(eval_mistakes, number):
+    """# fault G12"""
     _, code, message = EVAL_BAD[number]
     found, stdout, stderr = eval_mistakes[number]
     assert found == code

@@ -80,6 +80,7 @@ WHERE = {"crc": "the record fails its checksum", "cut": "the picture cannot be d
     ("crc", {"reader": "windowed", "shuffle_window": 1}),
 ])  # fmt: skip
 def test_fail_names_it_and_commits_all_steps_before_it(sound, tmp_path, fault, told):
+    """# fault C1, D13"""
     record, step = LATE, first_step(LATE)
     if told.get("shuffle_window") == 1:  # a window is read as a whole
         record = max(range(N), key=lambda record: first_of_window(record, 1))
@@ -199,6 +200,7 @@ def test_a_shard_without_a_sound_record_stops_the_run(tmp_path):
 
 
 def test_a_shard_that_vanishes_is_66_and_what_was_done_is_committed(sound, tmp_path, monkeypatch):
+    """# fault C13"""
     data = damaged(tmp_path / "data")
     save, manifest = Saver.save, Manifest.load(data)
 

@@ -165,3 +165,10 @@ def test_a_run_with_everything_on_trains(data, tmp_path, monkeypatch, two_replic
         label_smoothing=0.1, devices="cpu:2", batch_size=8,
     )  # fmt: skip
     assert done["step"] == 2 and np.isfinite(done["train_loss"])
+
+
+def test_a_batch_larger_than_the_data_runs_on_across_epochs(data, tmp_path, monkeypatch):
+    """# fault C17"""
+    monkeypatch.setattr("resnet_tf.models.create_as_told", lambda *_, **__: small_runs.Tiny())
+    done = small_runs.train(data, tmp_path / "run", batch_size=3 * N, steps=2)
+    assert (done["step"], done["examples_seen"], done["epoch"]) == (2, 6 * N, 6.0)

@@ -339,6 +339,7 @@ def test_a_new_head_must_be_trained():
 # --- through the loop
 
 
+# fault G6
 def test_a_fine_tuning_run(data, run, tmp_path, capsys):
     """Frozen: the stem and all batch norms. The head is new. The rates fall."""
     told = {

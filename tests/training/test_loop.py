@@ -50,6 +50,7 @@ def test_a_directory_that_cannot_be_made(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("module, name", [(start, "Lock"), (loop, "Journal")])
 def test_a_directory_that_may_not_be_written(tmp_path, monkeypatch, module, name):
+    """# fault H3"""
     monkeypatch.setattr(module, name, _refuse)
     run = types.SimpleNamespace(config=Config(steps=1, model_dir=str(tmp_path)))
     with pytest.raises(UserError, match=r"ERROR 77: cannot write .* Permission denied"):

@@ -25,6 +25,7 @@ def call(meter, clock, seconds, losses, correct=0, wait=0.0):
 
 
 def test_means_of_an_interval_without_the_time_of_the_first_call(clock):
+    """# fault P1"""
     meter = meters.Meter(batch_size=10)
     call(meter, clock, 100.0, [4.0], correct=1)
     clock[0] += 50  # saving, evaluation

@@ -98,6 +98,7 @@ def rows_of(error):
 
 
 def test_stop_names_step_records_rate_and_scale(data, tmp_path, poison):
+    """# fault E1"""
     error = stopped(data, tmp_path, save_every_steps=1, keep=9, loss_scale=8.0)
     records = ", ".join(map(str, ids_of(FIRST)))
     assert str(error) == (
@@ -119,6 +120,7 @@ def test_before_any_commit_that_is_said(data, tmp_path, poison):
 
 
 def test_the_table_tells_each_layer_the_infinite_ones_first(data, tmp_path, poison):
+    """# fault E2"""
     error = stopped(data, tmp_path, save_every_steps=1, keep=9)
     rows, weights = rows_of(error), tensors(tmp_path, FIRST)
     names = {"conv/kernel", "head/kernel", "head/bias"}
@@ -170,6 +172,7 @@ def test_of_many_records_the_first_are_shown():
 
 @pytest.mark.parametrize("sync", [False, True])
 def test_on_two_replicas_with_batch_norm(data, tmp_path, poison, monkeypatch, two_replicas, sync):
+    """# fault E4"""
     monkeypatch.setattr(models, "create_as_told", lambda name, **_: Smooth(sync=sync))
     with two_replicas.scope():
         poison.alive = tf.Variable(True, trainable=False)
@@ -183,6 +186,7 @@ def test_on_two_replicas_with_batch_norm(data, tmp_path, poison, monkeypatch, tw
         assert len(rows[f"weights {name[6:]}"]) == (1 if "moving" in name else 2)
 
 
+# fault E2, E6
 @pytest.mark.parametrize("told", [
     {"accumulate": 2, "batch_size": 2}, {"xla": True}, {"ema": 0.9}, {"optimizer": "adam"},
     {"precision": "float16"}, {"precision": "bfloat16"}, {"clip": "norm"},
@@ -235,6 +239,7 @@ def test_a_run_that_skips_all_its_steps_still_ends(data, tmp_path, monkeypatch):
 
 
 def test_skip_stops_beyond_its_limit_and_goes_on_where_that_is_raised(data, tmp_path, poison):
+    """# fault E6"""
     told = {"on_nonfinite": "skip", "save_every_steps": 1, "keep": 9}
     error = stopped(data, tmp_path, nonfinite_limit=1, **told)
     assert f"at step {SECOND + 1}, and skip may be needed 1 times, not 2 (" in str(error)
@@ -267,6 +272,7 @@ def cure_after(poison, times, monkeypatch):
     return calls
 
 
+# fault E5
 @pytest.mark.parametrize("bad, every, back, times", [
     (0, 0, 0, 1),  # before any step
     (2, 0, 0, 1),  # the commit of step 0 is the only one
@@ -320,6 +326,7 @@ def test_a_rolled_back_run_is_resumed_to_the_same_digest(data, tmp_path, poison,
 
 
 def test_rollback_stops_beyond_its_limit(data, tmp_path, poison):
+    """# fault E5"""
     error = stopped(data, tmp_path, on_nonfinite="rollback", nonfinite_limit=2)
     assert f"at step {FIRST + 1}, and rollback may be needed 2 times, not 3 (" in str(error)
     assert "rate 0.0025" in str(error) and "the last commit is step 0" in str(error)

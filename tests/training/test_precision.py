@@ -167,6 +167,7 @@ HISTORY = [
 
 
 def test_a_history_by_hand():
+    """# fault E7: at a scale of 1 it is a step that is not finite, which ends with 76."""
     scale = DynamicScale(8.0, interval=3)
     assert state_of(scale) == (8, 0, 0)
     for word, fault, expected in HISTORY:
@@ -229,6 +230,7 @@ def steep(kind):
 @pytest.mark.parametrize("replicas", [1, 2])
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_an_overflow_is_left_out_and_halves_the_scale(two_replicas, replicas, accumulate):
+    """# fault E7"""
     strategy = two_replicas if replicas == 2 else ONE
     state, train = start(
         strategy, scale=lambda: DynamicScale(2.0**20, interval=2), of_gradient=steep(tf.float16),

@@ -129,7 +129,7 @@ def test_a_run_that_never_committed_begins_at_0(data, tmp_path):
 
 
 def test_a_changed_flag_is_a_table(data, run):
-    """# fault G1, rule 4"""
+    """# fault G3, rule 4"""
     error = refused(78, "the run here has --learning_rate=0.01 and not 0.02, --momentum=0.9 and"
                     " not 0.8", data, run, learning_rate=0.02, momentum=0.8)  # fmt: skip
     assert "--allow_change=learning_rate,momentum" in str(error)
@@ -139,7 +139,7 @@ def test_a_changed_flag_is_a_table(data, run):
 
 
 def test_a_change_that_is_allowed_is_recorded(data, run):
-    """# fault G1, rule 4"""
+    """# fault G3, rule 4"""
     message = "the run here has --momentum=0.9 and not 0.8"
     told = {"learning_rate": 0.02, "momentum": 0.8}
     refused(78, message, data, run, **told, allow_change=("learning_rate",))
@@ -165,28 +165,38 @@ def test_other_data(data, run, tmp_path):
 
 
 def test_other_classes_cannot_be_allowed(run, tmp_path):
-    """# fault E2, rule 4"""
+    """# fault G1, rule 4"""
     other = write(tmp_path / "other", classes=5)
     refused(78, "the run here has num_classes 4 and not 5", other, run, allow_change=("data",))
 
 
 def test_other_names_of_the_classes_cannot_be_allowed(data, run):
-    """# fault E2, rule 4"""
+    """# fault G1, rule 4"""
     manifest = json.loads((data / "dataset.json").read_text())
     manifest["classes"] = [f"other {name}" for name in manifest["classes"]]
     (data / "dataset.json").write_text(json.dumps(manifest))
     refused(78, "the run here was trained on other classes", data, run, allow_change=("data",))
 
 
+def test_another_network_whose_variables_have_the_same_shapes(data, run):
+    """# fault G2: every network here is `Tiny`, under whatever name."""
+    before = names(run)
+    message = "the run here has model cifar_resnet20 and not cifar_resnet20_v2"
+    refused(78, message, data, run, model="cifar_resnet20_v2", allow_change=("data",))
+    message = r"the run here has options {} and not {'ordering': 'b'}"
+    refused(78, message, data, run, model_options={"ordering": "b"})
+    assert names(run) == before
+
+
 def test_harmless_flags_are_said(data, run, capsys):
-    """# fault G3, rule 4"""
+    """# fault G4, rule 4"""
     again(data, run, keep=5, log_every_steps=7)
     assert "changed: log_every_steps 50 -> 7, keep 3 -> 5" in capsys.readouterr().err
     assert "changes" not in checkpoint.find(run).manifest
 
 
 def test_what_is_not_exact_is_said_or_refused(data, run, monkeypatch, capsys):
-    """# fault F7, rule 5"""
+    """# fault G10, rule 5"""
     environment = runtime.describe() | {"tensorflow": "2.99"}
     monkeypatch.setattr(runtime, "describe", lambda: environment)
     before = names(run)

@@ -1,6 +1,9 @@
 """What is kept of a run's commits, and what a failing disk costs."""
 
+import dataclasses
 import json
+import os
+import re
 import shutil
 import threading
 import time
@@ -14,7 +17,9 @@ from resnet_tf import checkpoint
 from resnet_tf.checkpoint import commit
 from resnet_tf.errors import UserError
 from resnet_tf.stopping import Stop
-from resnet_tf.training import loop, saving
+from resnet_tf.training import loop, saving, start
+
+import tensorflow as tf  # isort: skip
 
 RUN = {"steps": 12, "save_every_steps": 2, "keep": 1}
 
@@ -49,7 +54,7 @@ def fails(monkeypatch, times):
 
 
 def test_a_failing_disk_costs_saves_and_not_the_run(data, tmp_path, monkeypatch, capsys):
-    """# fault H1, H2"""
+    """# fault H1"""
     undisturbed = small_runs.train(data, tmp_path / "other", **RUN)
     fails(monkeypatch, 3)
     done = small_runs.train(data, tmp_path / "run", **RUN)
@@ -88,13 +93,55 @@ def test_a_directory_that_is_moved_away_is_not_made_again(data, tmp_path, monkey
     assert not (tmp_path / "run").exists() and checkpoint.find(moved).step == 2
 
 
+def test_a_step_that_does_not_fit_in_memory_leaves_what_is_committed(data, tmp_path, monkeypatch):
+    """# fault P3"""
+    real = start.prepare
+
+    def prepare(*arguments):
+        run = real(*arguments)
+
+        def train(iterator, count):
+            if run.step.numpy() == 4:
+                raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating\nmore")
+            return run.train(iterator, count)
+
+        return dataclasses.replace(run, train=train)
+
+    monkeypatch.setattr(start, "prepare", prepare)
+    message = "ERROR 70: a step of 4 pictures of 8x8 does not fit in memory: OOM when allocating |"
+    with pytest.raises(UserError, match=re.escape(message)) as caught:
+        small_runs.train(data, tmp_path / "run", **RUN)
+    assert caught.value.where == "--batch_size" and "--accumulate" in caught.value.remedy
+    assert steps(tmp_path) == [4]
+
+
+@pytest.mark.parametrize("name", ["a run & 'its' [directory] – été", "x" * 200])
+def test_a_directory_of_any_name(data, tmp_path, name):
+    """# fault H13"""
+    for end in (6, 12):
+        done = small_runs.train(data, tmp_path / name, **RUN | {"steps": end})
+        assert done["step"] == end and checkpoint.find(tmp_path / name).step == end
+
+
+def test_what_is_written_for_nobody_else_is_gone_on_with(data, tmp_path):
+    """# fault H14"""
+    before = os.umask(0o077)
+    try:
+        small_runs.train(data, tmp_path / "run", **RUN | {"steps": 6})
+        assert small_runs.train(data, tmp_path / "run", **RUN)["step"] == 12
+    finally:
+        os.umask(before)
+    for path in (tmp_path / "run").rglob("*"):
+        assert path.stat().st_mode & 0o077 == 0
+
+
 def space(monkeypatch, free):
     usage = shutil.disk_usage("/")
     monkeypatch.setattr(saving.shutil, "disk_usage", lambda path: usage._replace(free=free()))
 
 
 def test_no_room_for_two_commits_is_said_before_anything_is_made(data, tmp_path, monkeypatch):
-    """# fault H3"""
+    """# fault H2"""
     space(monkeypatch, lambda: 2**20)
     message = r"ERROR 74: the disk has 1 MiB free, and two commits need 2\.002 MiB"
     with pytest.raises(UserError, match=message):
@@ -103,7 +150,7 @@ def test_no_room_for_two_commits_is_said_before_anything_is_made(data, tmp_path,
 
 
 def test_a_disk_that_fills_up_costs_saves(data, tmp_path, monkeypatch):
-    """# fault H3"""
+    """# fault H1"""
     free = iter([2**30, 2**30, 1000, 1000])
     space(monkeypatch, lambda: next(free, 2**30))
     small_runs.train(data, tmp_path / "run", **RUN)
@@ -181,6 +228,7 @@ def slow_disk(monkeypatch):
 
 
 def test_a_commit_beside_the_steps_is_of_the_step_it_names(data, tmp_path, monkeypatch):
+    """# fault P5"""
     told = RUN | {"keep": 99, "save_every_steps": 1, "steps_per_call": 1, "ema": 0.9}
     small_runs.train(data, tmp_path / "other", **told)
     begun = slow_disk(monkeypatch)
@@ -214,6 +262,7 @@ def test_a_state_that_is_not_finite_is_not_committed_beside_the_steps(data, tmp_
     assert steps(tmp_path) == []
 
 
+# fault B3
 def test_asked_to_stop_while_a_commit_is_written(data, tmp_path, monkeypatch):
     """It is waited for, and the step that was reached is committed beside it."""
     slow_disk(monkeypatch)

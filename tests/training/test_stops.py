@@ -1,12 +1,15 @@
 """Runs that are asked to stop: at which step, with which commit, and what the next command does."""
 
+import os
 import pathlib
+import signal
 
 import made
 import pytest
 import small_runs
 
 from resnet_tf import checkpoint
+from resnet_tf.checkpoint import commit
 from resnet_tf.errors import UserError
 from resnet_tf.reporting import Journal
 from resnet_tf.stopping import Stop
@@ -123,6 +126,30 @@ def test_stopped_at_a_commit_makes_no_second_one(data, tmp_path, monkeypatch):
     assert made_at == [3]
 
 
+def test_signals_while_a_commit_is_written_make_it_once(data, tmp_path, monkeypatch):
+    """# fault B10"""
+    told = config(data, tmp_path / "run", save_every_steps=3)
+    made_at, real = [], commit.sync
+
+    def write(*arguments):
+        made_at.append(arguments[1])
+        return write_commit(*arguments)
+
+    def sync(path):
+        for _ in range(50):
+            os.kill(os.getpid(), signal.SIGTERM)
+        real(path)
+
+    write_commit = commit.write
+    monkeypatch.setattr(checkpoint, "write", write)
+    monkeypatch.setattr(commit, "sync", sync)
+    with Stop().listening() as stop:
+        error = stopped(told, stop)
+    assert error.what == "stopped by SIGTERM at step 3, which is committed" and made_at == [3]
+    assert [path.name for path in (tmp_path / "run/checkpoints").iterdir()] == ["step_000000003"]
+    assert checkpoint.find(told.model_dir).step == 3
+
+
 def test_stopped_before_it_begins_makes_nothing(data, tmp_path):
     """# fault B2"""
     stop = Stop()
@@ -133,6 +160,7 @@ def test_stopped_before_it_begins_makes_nothing(data, tmp_path):
 
 
 def test_stopped_before_the_first_step_commits_nothing(data, tmp_path, monkeypatch):
+    """# fault B2"""
     error = stopped(config(data, tmp_path / "run"), ask_at("start", monkeypatch))
     assert error.what == "stopped by SIGTERM before the first step"
     assert not (tmp_path / "run/checkpoints").exists()
