@@ -76,6 +76,14 @@ def payloads(count, size=8):
     ]
 
 
+def data_set(directory, train=10, test=4):
+    """A data set of so many pictures."""
+    directory.mkdir()
+    splits = {"train": [payloads(train)], "test": [payloads(test)]}
+    made.data_set(directory, splits, classes=CLASSES, size=8)
+    return directory
+
+
 def config(data, model_dir, **told):
     fields = {
         "data_dir": str(data), "model_dir": str(model_dir), "steps": 6, "batch_size": 4,

@@ -15,12 +15,13 @@ from collections.abc import Callable, Iterator
 
 import tensorflow as tf
 
+from resnet_tf.checkpoint import naming
 from resnet_tf.checkpoint.store import (
     COMMITS,
-    PASSED_OVER,
     commits,
     copy,
     download,
+    names_in,
     reporting,
     write,
 )
@@ -72,6 +73,9 @@ class Mirror:
 
     def _fetch(self) -> None:
         self._there = set(commits(self.address))
+        for mark in names_in(self.address):
+            if mark.endswith(naming.MARK):  # of a process that was killed as it sent a commit
+                self._remove(mark.removesuffix(naming.MARK))
         for name in sorted(self._there):
             download(f"{self.address}/{COMMITS}/{name}", self.directory / COMMITS / name)
         download(self.address, self.directory, passing={COMMITS, LOCK})
@@ -82,8 +86,10 @@ class Mirror:
 
         Raises:
           UserError: 74 where the store fails; what was there stays, and the next one makes up.
+            77 where another process has taken the run: nothing of it is touched.
         """
         with reporting("cannot be written", self.address):
+            self._lock.refuse_lost()
             here = self._commits_here()
             for name in sorted(here - self._there):
                 self._upload(name)
@@ -104,13 +110,14 @@ class Mirror:
         """Uploads what is not there yet, and gives up lock and directory.
 
         Raises:
-          UserError: 74 where the store fails; then the directory stays, and is named.
+          UserError: 74 where the store fails, 77 where another process has the run; then the
+            directory stays, and is named.
         """
         try:
             self.push()
         except UserError as error:
             self._lock.release()
-            remedy = f"what is not in the store yet is in {self.directory}; copy it there"
+            remedy = f"what is not in the store yet is in {self.directory}"
             raise UserError(error.code, error.what, error.where, remedy) from error
         self._leave()
 
@@ -121,7 +128,7 @@ class Mirror:
     def _commits_here(self) -> set[str]:
         folder = self.directory / COMMITS
         names = os.listdir(folder) if folder.is_dir() else []
-        return {name for name in names if not PASSED_OVER.fullmatch(name)}
+        return {name for name in names if not naming.is_passed_over(name)}
 
     def _files(self) -> Iterator[tuple[str, pathlib.Path]]:
         """All but commits and the lock, by their names."""
@@ -145,9 +152,10 @@ class Mirror:
         """Where a commit is or will be, and what says from now on that it is none."""
         place = f"{self.address}/{COMMITS}/{name}"
         tf.io.gfile.makedirs(f"{self.address}/{COMMITS}")
-        write(f"{place}.unfinished", "the directory of this name is no commit\n")
+        mark = place + naming.MARK
+        write(mark, naming.MEANING)
         tf.io.gfile.makedirs(place)
-        return place, f"{place}.unfinished"
+        return place, mark
 
 
 def _state(path: pathlib.Path) -> tuple[int, int]:

@@ -21,7 +21,7 @@ from resnet_tf.files import renames_at_once, sync, write_synced
 
 _NAME = re.compile(r"step_(\d{9,})")
 _LEFT = re.compile(r"step_\d+\.(tmp|trash)-[0-9a-f]{8}")
-_MARK, _MEANING = ".unfinished", "the directory of this name is no commit\n"
+MARK, MEANING = ".unfinished", "the directory of this name is no commit\n"
 
 
 def path_of(directory: pathlib.Path, step: int) -> pathlib.Path:
@@ -45,6 +45,12 @@ def is_there(path: pathlib.Path) -> bool:
     return path.exists() and not is_unfinished(path)
 
 
+def is_passed_over(name: str) -> bool:
+    """Whether a name is that of no commit yet, or of none any more, or of what says so."""
+    stem = pathlib.PurePath(name.removesuffix(MARK))
+    return _LEFT.fullmatch(name) is not None or (name != stem.name and step_of(stem) is not None)
+
+
 def begin(path: pathlib.Path) -> pathlib.Path:
     """Makes the directory in which the commit `path` is to be written."""
     if is_unfinished(path):
@@ -53,7 +59,7 @@ def begin(path: pathlib.Path) -> pathlib.Path:
         place = _other_name(path, "tmp")
     else:
         place = path
-        write_synced(_mark(path), _MEANING)
+        write_synced(_mark(path), MEANING)
     place.mkdir()
     return place
 
@@ -79,7 +85,7 @@ def retract(path: pathlib.Path) -> None:
     if renames_at_once(path.parent):
         os.rename(path, _other_name(path, "trash"))
     else:
-        write_synced(_mark(path), _MEANING)
+        write_synced(_mark(path), MEANING)
         sync(path.parent)
 
 
@@ -95,12 +101,12 @@ def clear(directory: pathlib.Path) -> None:
     for path in directory.iterdir():
         if _LEFT.fullmatch(path.name):
             shutil.rmtree(path, ignore_errors=True)
-        elif path.suffix == _MARK and step_of(path.with_suffix("")) is not None:
+        elif is_passed_over(path.name):
             abandon(path.with_suffix(""))
 
 
 def _mark(path: pathlib.Path) -> pathlib.Path:
-    return path.with_name(path.name + _MARK)
+    return path.with_name(path.name + MARK)
 
 
 def _other_name(path: pathlib.Path, word: str) -> pathlib.Path:

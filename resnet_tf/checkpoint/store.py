@@ -18,8 +18,6 @@ from resnet_tf.errors import UserError
 from resnet_tf.files import cache_directory
 
 COMMITS = "checkpoints"
-# No commits, or none yet, or none any more.
-PASSED_OVER = re.compile(r"step_\d+(\.(tmp|trash)-[0-9a-f]{8}|\.unfinished)")
 
 
 def is_address(path: str | os.PathLike) -> bool:
@@ -112,11 +110,16 @@ def reporting(what: str, address: str) -> Iterator[None]:
 
 def commits(address: str) -> list[str]:
     """Names of what is whole in a run's directory of commits, and of what is set aside."""
+    names = names_in(address)
+    return [n for n in names if f"{n}{naming.MARK}" not in names and not naming.is_passed_over(n)]
+
+
+def names_in(address: str) -> set[str]:
+    """All names in a run's directory of commits."""
     place = f"{address}/{COMMITS}"
     if not tf.io.gfile.exists(place):  # which raises where there is no way to the store
-        return []
-    names = {name.rstrip("/") for name in tf.io.gfile.listdir(place)}
-    return [n for n in names if f"{n}.unfinished" not in names and not PASSED_OVER.fullmatch(n)]
+        return set()
+    return {name.rstrip("/") for name in tf.io.gfile.listdir(place)}
 
 
 def download(

@@ -57,9 +57,13 @@ class StoreLock:
         tf.io.gfile.makedirs(self._path.rpartition("/")[0])
         write(self._path, json.dumps(self._holder))
         self._sleep(_SETTLED)
-        if (now := self._read()).get("id") != self._holder["id"]:
-            raise self._held(now)
+        self.refuse_lost()
         self._thread.start()
+
+    def refuse_lost(self) -> None:
+        """Raises UserError 77 where another process has taken it since."""
+        if (now := self._read()).get("id") not in (None, self._holder["id"]):
+            raise self._held(now)
 
     def release(self) -> None:
         """Lets others in, unless it was lost to one."""
@@ -75,11 +79,12 @@ class StoreLock:
     def _beat(self) -> None:
         while not self._ended.wait(_BEAT):
             try:
-                if self._read().get("id") not in (None, self._holder["id"]):
-                    self._lost()
-                    return
+                self.refuse_lost()
                 self._holder["beat"] += 1
                 write(self._path, json.dumps(self._holder))
+            except UserError:
+                self._lost()
+                return
             except tf.errors.OpError:
                 continue  # a store that fails for a while
 

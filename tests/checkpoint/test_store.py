@@ -2,8 +2,9 @@
 
 import json
 import pathlib
+import shutil
+import threading
 
-import made
 import pytest
 import small_runs
 
@@ -20,10 +21,7 @@ RUN = {"steps": 12, "save_every_steps": 2, "eval_every_steps": 4, "keep": 2}
 
 @pytest.fixture
 def data(tmp_path):
-    (tmp_path / "data").mkdir()
-    splits = {"train": [small_runs.payloads(10)], "test": [small_runs.payloads(4)]}
-    made.data_set(tmp_path / "data", splits, classes=small_runs.CLASSES, size=8)
-    return tmp_path / "data"
+    return small_runs.data_set(tmp_path / "data")
 
 
 @pytest.fixture(autouse=True)
@@ -233,7 +231,7 @@ def test_a_stale_one_is_taken_over(there):
     second = Mirror(address(there), sleep=lambda seconds: None)
     second.open()  # the first shows nothing meanwhile: its thread waits for half a minute
     holder = json.loads((there / "lock").read_text())
-    first.close()  # which takes nothing from the second
+    refused(77, "locked by host", first.close)  # which takes nothing from the second
     assert json.loads((there / "lock").read_text()) == holder
     second.close()
     assert not (there / "lock").exists()
@@ -250,16 +248,40 @@ def test_of_two_at_once_one_has_it(there):
 
 
 def test_a_run_that_loses_its_lock_stops(there, monkeypatch):
-    import threading
-
     monkeypatch.setattr(store_lock, "_BEAT", 0.01)
     lost = threading.Event()
     held = Mirror(address(there), lost.set)
     held.open()
     (there / "lock").write_text(json.dumps({"id": "other"}))
     assert lost.wait(60)
-    held.close()
+    refused(77, "locked by host", held.close)
     assert json.loads((there / "lock").read_text()) == {"id": "other"}
+
+
+def test_what_another_process_has_taken_is_not_touched(data, there):
+    """A holder that was silent for too long comes back: its commits are not in the other's run."""
+    small_runs.train(data, address(there), **RUN | {"steps": 4, "eval_every_steps": 0})
+    first = Mirror(address(there))
+    first.open()
+    (there / "lock").write_text(json.dumps({"id": "other", "host": "h", "pid": 1, "since": "s"}))
+    before = {path: path.read_bytes() for path in there.rglob("*") if path.is_file()}
+    shutil.rmtree(first.directory / "checkpoints/step_000000004")
+    (first.directory / "journal.jsonl").write_text("{}")
+    refused(77, "locked by host h, pid 1, since s", first.push)
+    error = refused(77, "locked by host h", first.close)
+    assert str(first.directory) in error.remedy and first.directory.is_dir()
+    assert {path: path.read_bytes() for path in there.rglob("*") if path.is_file()} == before
+
+
+def test_a_commit_that_was_sent_in_part_is_removed(there):
+    part = there / "checkpoints/step_000000003"
+    part.mkdir(parents=True)
+    (part / "variables.index").write_text("a part")
+    (there / "checkpoints/step_000000003.unfinished").touch()
+    held = Mirror(address(there))
+    held.open()
+    held.close()
+    assert names(there) == []
 
 
 def test_names_in_a_store_lead_nowhere_else(tmp_path, monkeypatch):

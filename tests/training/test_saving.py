@@ -9,7 +9,6 @@ import threading
 import time
 import types
 
-import made
 import pytest
 import small_runs
 
@@ -26,10 +25,7 @@ RUN = {"steps": 12, "save_every_steps": 2, "keep": 1}
 
 @pytest.fixture
 def data(tmp_path):
-    (tmp_path / "data").mkdir()
-    splits = {"train": [small_runs.payloads(10)], "test": [small_runs.payloads(4)]}
-    made.data_set(tmp_path / "data", splits, classes=small_runs.CLASSES, size=8)
-    return tmp_path / "data"
+    return small_runs.data_set(tmp_path / "data")
 
 
 @pytest.fixture(autouse=True)
