@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from resnet_tf import errors
 from resnet_tf.distribution.cluster import Cluster
+from resnet_tf.distribution.strategy import processes
 from resnet_tf.errors import UserError
 
 
@@ -60,10 +61,7 @@ def _gathered(strategy, values: list[int]) -> list[list[int]]:
         return strategy.experimental_local_results(strategy.run(of_replica))[0]
 
     rows = gather().numpy().tolist()
-    local = strategy.num_replicas_in_sync // strategy.cluster_resolver.cluster_spec().num_tasks(
-        "worker"
-    )
-    return rows[::local]
+    return rows[:: len(rows) // processes(strategy)]
 
 
 def _mark(value: object) -> int:

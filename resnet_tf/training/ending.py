@@ -79,3 +79,14 @@ def tell_hung(config: Config, journal: Journal, after: str, seconds: float, stac
     error = UserError(errors.INTERNAL, what, config.model_dir, remedy)
     print(f"{stacks}\n{error}", file=sys.stderr, flush=True)
     journal.write("hung", after=after, seconds=round(seconds, 1), stacks=stacks)
+
+
+def too_large(run: Run, error: tf.errors.OpError) -> UserError:
+    """The error for a step that needs more memory than there is."""
+    pictures, parts = run.describe["preprocessing"], run.config.accumulate
+    what = (
+        f"a step of {run.config.batch_size} pictures of {pictures['height']}x{pictures['width']}"
+        f" does not fit in memory: {error.message.splitlines()[0]}"
+    )
+    remedy = f"give a smaller one and --accumulate above {parts}; what was committed stays"
+    return UserError(errors.INTERNAL, what, "--batch_size", remedy)

@@ -4,12 +4,9 @@ lock the directory · decide what to resume · build · for each K steps: update
 health, save, evaluate, signals · final save, final evaluation, report · unlock
 """
 
-import contextlib
 import dataclasses
 import functools
 import pathlib
-import shutil
-import tempfile
 from collections.abc import Iterator
 
 import tensorflow as tf
@@ -24,51 +21,29 @@ from resnet_tf.distribution import (
     refuse_disagreement,
     wait_for_all,
 )
-from resnet_tf.errors import UserError, bad_flag
+from resnet_tf.errors import UserError
 from resnet_tf.evaluation import Predictions
 from resnet_tf.reporting import Console, Journal, goodput
 from resnet_tf.reporting import journal as journals
 from resnet_tf.reporting.goodput import Goodput
 from resnet_tf.stopping import STOPS, Asked, Stop
-from resnet_tf.training import bad_batches, board, ending, nonfinite, resume, saving, start
+from resnet_tf.training import (
+    bad_batches,
+    board,
+    ending,
+    nonfinite,
+    resume,
+    saving,
+    start,
+    together,
+)
 from resnet_tf.training import profile as profiles
 from resnet_tf.training.meter import Meter
+from resnet_tf.training.observers import Observers
 from resnet_tf.training.profile import Profiler
 from resnet_tf.training.run import Run
 from resnet_tf.training.saving import Saver
 from resnet_tf.watchdog import Watchdog
-
-
-@dataclasses.dataclass
-class _Observers:
-    """All that looks on while a run trains."""
-
-    journal: Journal
-    console: Console
-    meter: Meter
-    goodput: Goodput
-    profiler: Profiler | None
-    stop: Stop
-    watchdog: Watchdog
-    saver: Saver
-    alone: bool
-    agreed_to_stop: bool = False
-
-    def progressed(self, to: str) -> None:
-        """To be called all the time: tells the watchdog, and asks whether to stop.
-
-        Several processes stop after a step in which all of them saw that one was asked.
-        """
-        self.watchdog.beat(to)
-        self.saver.poll()
-        if self.alone or self.agreed_to_stop:
-            self.stop.check()
-
-    def stops(self, asked: int) -> None:
-        """In a step `asked`, a number of `STOPS`, was the most that any process was asked."""
-        if asked:
-            self.stop.ask("another process", STOPS[asked])
-            self.agreed_to_stop = True
 
 
 def train(
@@ -125,41 +100,10 @@ def _train_together(
 
     The others do all that it does, in a directory of their own that nobody keeps.
     """
-    _refuse_alone_only(config)
-    try:
-        if cluster.is_chief:
-            return _train_here(config, profiler, stop, cluster=cluster)
-        with tempfile.TemporaryDirectory(prefix="resnet_tf-worker-") as scratch:
-            home = pathlib.Path(config.model_dir)
-            with contextlib.suppress(FileNotFoundError):
-                shutil.copy(home / journals.FILE_NAME, scratch)
-            here = dataclasses.replace(config, model_dir=scratch)
-            return _train_here(here, profiler, stop, cluster=cluster, home=home)
-    except tf.errors.OpError as error:
-        raise UserError(
-            errors.INTERNAL,
-            f"another process is gone, or cannot be reached: {_reason(error)}",
-            cluster.address,
-            "see what the one that ended first says; the same command goes on",
-        ) from error
-
-
-def _reason(error: tf.errors.OpError) -> str:
-    """The one line of TensorFlow's many that says it."""
-    lines = error.message.splitlines()
-    aborted = [line for line in lines if line.startswith("Collective ops is aborted by")]
-    return errors.plain((aborted or lines or [""])[0])
-
-
-def _refuse_alone_only(config: Config) -> None:
-    alone = {
-        "on_nonfinite": config.on_nonfinite == "rollback",
-        "bad_records": config.bad_records == "skip",
-        "model_dir": is_address(config.model_dir),
-    }
-    for name, asked in alone.items():
-        if asked:
-            raise bad_flag(name, "is for one process", getattr(config, name))
+    together.refuse_alone_only(config)
+    with together.naming_the_lost(cluster), together.own_directory(config, cluster) as here:
+        home = pathlib.Path(config.model_dir)
+        return _train_here(here, profiler, stop, cluster=cluster, home=home)
 
 
 def _train_here(
@@ -186,7 +130,7 @@ def _train_here(
     if profiler:
         profiler.refuse_beyond(run.total_steps)
     if cluster:
-        refuse_disagreement(strategy, cluster, _to_agree_on(run, resumed))
+        refuse_disagreement(strategy, cluster, together.to_agree_on(run, resumed))
     if resumed:
         if finished := ending.said_before(run, resumed):
             reporting.say(f"already complete at step {resumed.step}: {config.model_dir}")
@@ -209,21 +153,6 @@ def _train_here(
         lock.release()
 
 
-def _to_agree_on(run: Run, resumed: Commit | None) -> dict:
-    """What must be the same in all processes."""
-    its_own = ("model_dir", "data_dir", "devices", "intra_op_threads", "inter_op_threads")
-    config = {f"--{k}": v for k, v in run.config.to_json().items() if k not in its_own}
-    environment = run.describe["environment"]
-    return config | {
-        "data": run.describe["data"]["fingerprint"],
-        "classes": run.describe["classes"],
-        "preprocessing": run.describe["preprocessing"],
-        "resumed step": resumed.step if resumed else 0,
-        "state": checkpoint.digest_of(run.tensors()),
-        "versions": [environment["resnet_tf"], environment.get("tensorflow")],
-    }
-
-
 def _train(
     run: Run,
     resumed: Commit | None,
@@ -234,7 +163,7 @@ def _train(
     cluster: Cluster | None,
 ) -> dict:
     step = resumed.step if resumed else 0
-    journal = _open_journal(run, resumed)
+    journal = start.open_journal(run, resumed)
     clock.replays(journal.steps.dropped)
     console = Console(run.total_steps, step)
     meter = Meter(run.config.examples_a_step)
@@ -242,7 +171,7 @@ def _train(
         run.config.step_timeout, functools.partial(ending.tell_hung, run.config, journal)
     )
     saver = Saver(run, resumed, journal, clock, mirror, not cluster or cluster.is_chief)
-    observers = _Observers(
+    observers = Observers(
         journal, console, meter, clock, profiler, stop, watchdog, saver, alone=not cluster
     )
     watchdog.start()
@@ -257,7 +186,7 @@ def _train(
             profiler.close()
 
 
-def _advance_to_the_end(run: Run, resumed: Commit | None, step: int, observers: _Observers) -> dict:
+def _advance_to_the_end(run: Run, resumed: Commit | None, step: int, observers: Observers) -> dict:
     config, journal, console = run.config, observers.journal, observers.console
     clock, profiler, saver = observers.goodput, observers.profiler, observers.saver
     evaluated = (-1, {}, None)
@@ -305,7 +234,7 @@ def _advance_to_the_end(run: Run, resumed: Commit | None, step: int, observers: 
     return done
 
 
-def _advance(run: Run, iterator: Iterator, step: int, observers: _Observers) -> tuple[int, bool]:
+def _advance(run: Run, iterator: Iterator, step: int, observers: Observers) -> tuple[int, bool]:
     """One call of the traced function.
 
     Returns:
@@ -321,7 +250,7 @@ def _advance(run: Run, iterator: Iterator, step: int, observers: _Observers) -> 
     try:
         health = {k: v.numpy() for k, v in run.train(iterator, tf.constant(count)).items()}
     except tf.errors.ResourceExhaustedError as error:
-        raise _too_large(run, error) from error
+        raise ending.too_large(run, error) from error
     except tf.errors.OpError as error:
         return bad_batches.leave_out(run, error, observers.saver, journal, console), True
     observers.stops(int(health.pop("asked")[-1]))
@@ -344,17 +273,6 @@ def _advance(run: Run, iterator: Iterator, step: int, observers: _Observers) -> 
     return step, step <= reached
 
 
-def _too_large(run: Run, error: tf.errors.OpError) -> UserError:
-    """The error for a step that needs more memory than there is."""
-    pictures, parts = run.describe["preprocessing"], run.config.accumulate
-    what = (
-        f"a step of {run.config.batch_size} pictures of {pictures['height']}x{pictures['width']}"
-        f" does not fit in memory: {error.message.splitlines()[0]}"
-    )
-    remedy = f"give a smaller one and --accumulate above {parts}; what was committed stays"
-    return UserError(errors.INTERNAL, what, "--batch_size", remedy)
-
-
 def _steps_until_next_event(run: Run, step: int, profiler: Profiler | None = None) -> int:
     """Steps to the nearest multiple of any interval or other size, at most one call's worth."""
     config = run.config
@@ -370,7 +288,7 @@ def _due(step: int, every: int, total: int) -> bool:
     return step == total or bool(every and step % every == 0)
 
 
-def _log(run: Run, step: int, observers: _Observers) -> None:
+def _log(run: Run, step: int, observers: Observers) -> None:
     if not observers.meter.steps:
         return  # all of them were left out
     numbers = observers.meter.interval()
@@ -389,7 +307,7 @@ def _log(run: Run, step: int, observers: _Observers) -> None:
     )
 
 
-def _evaluate(run: Run, step: int, observers: _Observers) -> tuple[dict, Predictions]:
+def _evaluate(run: Run, step: int, observers: Observers) -> tuple[dict, Predictions]:
     with observers.goodput.during(goodput.EVALUATION):
         faults.at("evaluation")
         counts, predictions = run.evaluate(
@@ -419,7 +337,7 @@ def _lacks_evaluation(run: Run, step: int, journal: Journal) -> bool:
     return due and not journal.count("eval", step)
 
 
-def _stop(run: Run, step: int, observers: _Observers) -> UserError:
+def _stop(run: Run, step: int, observers: Observers) -> UserError:
     """Commits the step that is reached, and gives the error that ends the command."""
     saver = observers.saver
     if step and not (saver.last and saver.last.step == step):
@@ -428,18 +346,3 @@ def _stop(run: Run, step: int, observers: _Observers) -> UserError:
     if saver.last:
         return observers.stop.error(f"at step {step}, which is committed", saver.place)
     return observers.stop.error("before the first step", run.config.model_dir)
-
-
-def _open_journal(run: Run, resumed: Commit | None) -> Journal:
-    model_dir = pathlib.Path(run.config.model_dir)
-    try:
-        journal = Journal(model_dir, resumed.step if resumed else 0, run.config.tensorboard)
-    except OSError as error:
-        raise start.cannot_write(model_dir, error) from error
-    step = resumed.step if resumed else 0
-    reporting.say(f"{'resumed from' if resumed else 'starting at'} step {step}: {model_dir}")
-    changed = {"changes": run.describe["changes"]} if "changes" in run.describe else {}
-    journal.write(
-        "start", step=step, total_steps=run.total_steps, config=run.config.to_json(), **changed
-    )
-    return journal

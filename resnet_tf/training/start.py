@@ -14,6 +14,7 @@ from resnet_tf.errors import UserError
 from resnet_tf.files import make_directory
 from resnet_tf.preparation import cached
 from resnet_tf.preprocessing import Preprocessing
+from resnet_tf.reporting import Journal
 from resnet_tf.training import fine_tuning, resume
 from resnet_tf.training.run import Run, build
 from resnet_tf.training.schedules import Schedule
@@ -125,3 +126,23 @@ def cannot_write(model_dir: pathlib.Path, error: OSError) -> UserError:
         model_dir,
         "give another --model_dir",
     )
+
+
+def open_journal(run: Run, resumed: Commit | None) -> Journal:
+    """The journal of a run that begins or goes on now, which that is noted in and said.
+
+    Raises:
+      UserError: 73 or 77 where it cannot be written.
+    """
+    model_dir = pathlib.Path(run.config.model_dir)
+    try:
+        journal = Journal(model_dir, resumed.step if resumed else 0, run.config.tensorboard)
+    except OSError as error:
+        raise cannot_write(model_dir, error) from error
+    step = resumed.step if resumed else 0
+    reporting.say(f"{'resumed from' if resumed else 'starting at'} step {step}: {model_dir}")
+    changed = {"changes": run.describe["changes"]} if "changes" in run.describe else {}
+    journal.write(
+        "start", step=step, total_steps=run.total_steps, config=run.config.to_json(), **changed
+    )
+    return journal

@@ -96,9 +96,9 @@ def _machine() -> str:
 _TEXT = """# Reliability, counted
 
 Each row is a campaign of `make test-faults`, which runs them all and writes this page; a part of
-each runs in CI. A case is a run of its own with a network of depth 8 on the digits in `data/`: 600
-steps, a commit every 20, an evaluation every 200; processes are forked once TensorFlow is loaded.
-One campaign alone: `cd tests && python -m campaigns kills`.
+each but the soak runs in CI. A case is a run of its own with a network of depth 8 on the digits in
+`data/`: 600 steps, a commit every 20, an evaluation every 200; processes are forked once TensorFlow
+is loaded. One campaign alone: `cd tests && python -m campaigns kills`.
 
 | campaign | what each case shows | held | figures | when, how long |
 |---|---|---|---|---|

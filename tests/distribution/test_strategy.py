@@ -1,7 +1,15 @@
 import pytest
 
-from resnet_tf.distribution import DeviceRequest, describe_devices, make_strategy
+from resnet_tf.distribution import (
+    Cluster,
+    DeviceRequest,
+    describe_devices,
+    make_strategy,
+    processes,
+)
 from resnet_tf.errors import UserError
+
+import tensorflow as tf  # isort: skip
 
 
 @pytest.mark.parametrize("text, expected", [
@@ -31,3 +39,25 @@ def test_a_gpu_that_is_not_there_is_never_replaced():
 
 def test_devices_are_described(two_replicas):
     assert describe_devices(two_replicas) == "2 x CPU"
+
+
+CLUSTER = Cluster(("127.0.0.1:1", "127.0.0.1:2"), 0, "TF_CONFIG")
+
+
+@pytest.mark.parametrize("devices, cluster, all_reduce, message", [
+    ("cpu", None, "ring", "all_reduce ring is for several processes"),
+    ("cpu", None, "nccl", "all_reduce nccl is for GPUs"),
+    ("cpu", CLUSTER, "hierarchical", "all_reduce hierarchical is for one process"),
+    ("cpu:2", CLUSTER, "auto", "devices cpu:N is for one process"),
+    ("gpu", CLUSTER, "auto", "TensorFlow sees 0 GPUs, fewer than are asked for"),
+    ("gpu:40", CLUSTER, "auto", "TensorFlow sees 0 GPUs, fewer than are asked for"),
+])  # fmt: skip
+def test_ways_that_there_are_not(monkeypatch, devices, cluster, all_reduce, message):
+    """Refused before a strategy is made."""
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: [])
+    with pytest.raises(UserError, match=f"ERROR 64: {message}"):
+        make_strategy(DeviceRequest.parse(devices), cluster, all_reduce)
+
+
+def test_a_strategy_of_one_process_says_so(two_replicas):
+    assert processes(two_replicas) == 1

@@ -39,6 +39,11 @@ MISTAKES = [
     (["--dry_run", "--find_lr"], 64, "dry_run and find_lr exclude each other | --dry_run"),
     (["--dry_run", "--profile_steps=1,2"], 64, "dry_run and profile_steps exclude each other"),
     (["--find_lr", "--profile_steps=1,2"], 64, "find_lr and profile_steps exclude each other"),
+    *(
+        ([flag, "--model_dir=gs://b/run"], 64, "needs a --model_dir on this machine, not a store's")
+        for flag in ("--dry_run", "--find_lr", "--profile_steps=1,2")
+    ),
+    (["--model_dir=nosuch://b/run"], 64, "TensorFlow has no way to this store"),
     (["--profile_steps=2,1"], 64, "profile_steps must be two whole numbers that rise"),
     (["--profile_steps=1"], 64, "profile_steps must be two whole numbers that rise"),
     (["--profile_steps=1.5,2"], 64, "profile_steps must be two whole numbers that rise"),

@@ -31,10 +31,11 @@ def run(*command, **environment):
     return [json.loads(line) for line in process.stdout.splitlines()], process.stderr
 
 
-def launched(model_dir, *flags, **environment):
+def launched(model_dir, *of_the_launcher, flags=(), **environment):
     return run(
-        "tools/launch.py", "--workers=2", *flags, "--", sys.executable, "train.py",
-        f"--model_dir={model_dir}", *MICRO, "--steps=40", "--sync_batch_norm", **environment,
+        "tools/launch.py", "--workers=2", *of_the_launcher, "--", sys.executable, "train.py",
+        f"--model_dir={model_dir}", *MICRO, "--steps=40", "--sync_batch_norm", *flags,
+        **environment,
     )  # fmt: skip
 
 
@@ -69,8 +70,9 @@ def test_two_processes_are_one_run(together, tmp_path):
 def test_killed_and_started_again_it_ends_in_the_same_bits(together, tmp_path):
     """# fault F8"""
     events, stderr = launched(
-        tmp_path / "run", "--max_restarts=3", RESNET_TF_FAULT="step:3", RESNET_TF_TESTING="1"
-    )
+        tmp_path / "run", "--max_restarts=3", flags=["--all_reduce=ring"],
+        RESNET_TF_FAULT="step:3", RESNET_TF_TESTING="1",
+    )  # fmt: skip
     assert events[-1]["digest"] == together[1][0][-1]["digest"]
     assert "by SIGKILL" in stderr and "resumed from step 20" in stderr
 
@@ -97,6 +99,12 @@ def two(model_dir, *flags, of_the_second=()):
     ]  # fmt: skip
 
 
+def wait_for_a_step(model_dir, processes):
+    while len(steps.read(model_dir)) < 15:  # so that one is committed
+        assert all(process.poll() is None for process in processes)
+        time.sleep(0.05)
+
+
 def ended(processes):
     try:
         said = [process.communicate(timeout=300) for process in processes]
@@ -110,15 +118,27 @@ def ended(processes):
 def test_a_signal_to_one_stops_all_at_one_step(tmp_path, victim):
     """# fault F7"""
     processes = two(tmp_path / "run", "--steps=1000000")
-    while not steps.read(tmp_path / "run"):
-        assert all(process.poll() is None for process in processes)
-        time.sleep(0.05)
+    wait_for_a_step(tmp_path / "run", processes)
     processes[victim].send_signal(signal.SIGTERM)
     codes, said = ended(processes)
     assert codes == [143, 143], said
     step = checkpoint.find(tmp_path / "run").step
     assert all(f"at step {step}, which is committed" in err for err in said)
     assert not (tmp_path / "run/lock").exists()
+
+
+@pytest.mark.parametrize("victim", [0, 1])
+def test_when_one_is_killed_the_other_ends_and_says_so(tmp_path, victim):
+    """# fault F1"""
+    processes = two(tmp_path / "run", "--steps=1000000")
+    wait_for_a_step(tmp_path / "run", processes)
+    processes[victim].kill()
+    codes, said = ended(processes)
+    assert (codes[victim], codes[1 - victim]) == (-signal.SIGKILL, 70), said
+    last = said[1 - victim].splitlines()[-1]
+    assert last.startswith("ERROR 70: another process is gone, or cannot be reached: ")
+    assert "Traceback" not in said[1 - victim]
+    assert checkpoint.find(tmp_path / "run").step % 10 == 0
 
 
 def test_processes_that_do_not_agree(tmp_path):
@@ -131,7 +151,13 @@ def test_processes_that_do_not_agree(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "flags", [["--on_nonfinite=rollback"], ["--bad_records=skip"], ["--devices=cpu:2"]]
+    "flags",
+    [
+        ["--on_nonfinite=rollback"],
+        ["--bad_records=skip"],
+        ["--devices=cpu:2"],
+        ["--model_dir=file:///nonexistent/run"],
+    ],
 )
 def test_what_is_for_one_process(tmp_path, flags):
     process = subprocess.run(

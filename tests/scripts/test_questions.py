@@ -331,6 +331,11 @@ BAD = [
     (["eval.py", "--checkpoint=RUN", "--fit_temperature", "--flip"], 64, "and flip exclude"),
     (["eval.py", "--checkpoint=RUN", "--watch", "--watch_seconds=-1"], 64, "watch_seconds must be"),
     (["eval.py", "--checkpoint=RUN", "--watch", "--calibrated"], 64, "watch and calibrated"),
+    (
+        ["eval.py", "--checkpoint=file:///nonexistent/run", "--fit_temperature"],
+        64, "fit_temperature is kept beside a commit, and needs one on this machine",
+    ),
+    (["eval.py", "--checkpoint=file:///nonexistent/run"], 66, "there is no commit"),
     (["eval.py", "--checkpoint=RUN", "--confusion=none/a.csv"], 73, "no file can be written here"),
     (["eval.py", "--checkpoint=RUN", "--predictions=."], 64, "must end in .csv or .parquet"),
     (["eval.py", "--checkpoint=RUN", "--predictions=a.txt"], 64, "predictions must end in .csv or"),

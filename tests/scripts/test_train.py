@@ -554,3 +554,12 @@ def test_eval_decodes_other_data_to_the_channels_of_the_network(finished, script
     process = script("eval.py", f"--checkpoint={finished[0]}", f"--data_dir={other}")
     assert process.returncode == 0, process.stderr
     assert events(process)[0]["correct_top1"] == finished[1][-1]["eval"]["correct_top1"]
+
+
+def test_sums_by_a_hierarchy_of_devices(script, tmp_path):
+    digests = [
+        events(script("train.py", f"--model_dir={tmp_path}/{way}", *MICRO, "--devices=cpu:2",
+                      f"--all_reduce={way}"))[-1]["digest"]
+        for way in ("auto", "hierarchical")
+    ]  # fmt: skip
+    assert digests[0] == digests[1]  # of two devices there is one order of the sum

@@ -55,4 +55,4 @@ def test_a_directory_that_may_not_be_written(tmp_path, monkeypatch, module, name
     run = types.SimpleNamespace(config=Config(steps=1, model_dir=str(tmp_path)))
     with pytest.raises(UserError, match=r"ERROR 77: cannot write .* Permission denied"):
         start.take_directory(run.config, []).release()
-        loop._open_journal(run, None)
+        start.open_journal(run, None)

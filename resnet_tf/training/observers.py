@@ -1,0 +1,48 @@
+"""All that looks on while a run trains."""
+
+import dataclasses
+
+from resnet_tf.reporting import Console, Journal
+from resnet_tf.reporting.goodput import Goodput
+from resnet_tf.stopping import STOPS, Stop
+from resnet_tf.training.meter import Meter
+from resnet_tf.training.profile import Profiler
+from resnet_tf.training.saving import Saver
+from resnet_tf.watchdog import Watchdog
+
+
+@dataclasses.dataclass
+class Observers:
+    """Each by its name.
+
+    Attributes:
+      alone: whether no other process trains the run, too.
+      agreed_to_stop: whether all processes have seen that one was asked to stop.
+    """
+
+    journal: Journal
+    console: Console
+    meter: Meter
+    goodput: Goodput
+    profiler: Profiler | None
+    stop: Stop
+    watchdog: Watchdog
+    saver: Saver
+    alone: bool
+    agreed_to_stop: bool = False
+
+    def progressed(self, to: str) -> None:
+        """To be called all the time: tells the watchdog, and asks whether to stop.
+
+        Several processes stop after a step in which all of them saw that one was asked.
+        """
+        self.watchdog.beat(to)
+        self.saver.poll()
+        if self.alone or self.agreed_to_stop:
+            self.stop.check()
+
+    def stops(self, asked: int) -> None:
+        """In a step `asked`, a number of `STOPS`, was the most that any process was asked."""
+        if asked:
+            self.stop.ask("another process", STOPS[asked])
+            self.agreed_to_stop = True
