@@ -112,9 +112,11 @@ class Stop:
                 signal.signal(number, _leave_to_the_thread)
 
     def _listen(self, read: int) -> None:
+        interrupts = 0
         while numbers := os.read(read, 64):
             for number in filter(_CODES.get, numbers):
-                if number == signal.SIGINT and self._cause == ("SIGINT", errors.INTERRUPTED):
+                interrupts += number == signal.SIGINT
+                if interrupts == 2:
                     print("SIGINT again: nothing more is saved", file=sys.stderr, flush=True)
                     os._exit(errors.INTERRUPTED)
                 self.ask(signal.Signals(number).name, _CODES[number])

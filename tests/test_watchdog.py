@@ -1,5 +1,7 @@
 """The watchdog, in threads of this process and in runs of their own."""
 
+import subprocess
+import sys
 import threading
 import types
 
@@ -97,6 +99,29 @@ def test_it_ends_the_process_even_where_telling_fails(clock):
     with pytest.raises(OSError, match="no room"):
         watched(dog, clock, [(2.0, None)] * 4)
     assert clock.ended == [70]
+
+
+# The main thread holds the lock of a stream whose reader never reads, which telling needs, too.
+STUCK = """
+import sys, threading
+from resnet_tf import watchdog
+watchdog._TELLING = 0.2
+held = threading.Lock()
+held.acquire()
+dog = watchdog.Watchdog(0.2, lambda *_: held.acquire())
+dog.start()
+dog.beat("begun")
+while True:
+    sys.stdout.write("x" * 10**6)
+"""
+
+
+def test_it_ends_the_process_even_where_telling_hangs():
+    with subprocess.Popen([sys.executable, "-c", STUCK], stdout=subprocess.PIPE) as process:
+        try:
+            assert process.wait(timeout=60) == 70
+        finally:
+            process.kill()
 
 
 def test_stop_ends_its_thread():

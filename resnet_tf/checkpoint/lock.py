@@ -73,14 +73,18 @@ class Lock:
                 raise self._held(descriptor, _BY_HAND)
             # Whoever had it may have removed the file between the two calls.
             with contextlib.suppress(FileNotFoundError):
-                if os.path.samestat(os.fstat(descriptor), os.stat(self._path)):
+                if self._has_the_name(descriptor):
                     return descriptor
             os.close(descriptor)
+
+    def _has_the_name(self, descriptor: int) -> bool:
+        """Whether the file that is open is the one that lies there now."""
+        return os.path.samestat(os.fstat(descriptor), os.stat(self._path))
 
     def _remove_stale_or_refuse(self, descriptor: int) -> None:
         """Of a lock that is a file only. One process of this machine at a time gets to look."""
         with _alone_on_this_machine(self._path), contextlib.suppress(FileNotFoundError):
-            same = os.path.samestat(os.fstat(descriptor), os.stat(self._path))
+            same = self._has_the_name(descriptor)
             if same and not _is_gone(_holder(descriptor)):
                 raise self._held(descriptor, _BY_HAND)
             if same:
@@ -131,9 +135,10 @@ class Lock:
             os.close(descriptor)
 
     def release(self) -> None:
-        """Lets others in."""
+        """Lets others in; a file that somebody removed and another process made anew stays."""
         with contextlib.suppress(FileNotFoundError):
-            self._path.unlink()
+            if self._has_the_name(self._descriptor):
+                self._path.unlink()
         os.close(self._descriptor)
 
 

@@ -5,11 +5,13 @@ the epoch), and the evaluations of a run are in its journal: so a restart knows 
 """
 
 import json
+import math
 import pathlib
 import time
 
 from resnet_tf.checkpoint import commit
 from resnet_tf.checkpoint.directory import commits, sweep
+from resnet_tf.checkpoint.naming import step_of
 
 _BETTER = {"top1": max, "top5": max, "loss": min}
 METRICS = tuple(_BETTER)
@@ -40,13 +42,16 @@ class Retention:
         self._kept = {name: at for name, at in times.items() if at is not None}
         self._values: dict[int, float] = {}
         for event in evaluations:
-            self.evaluated(event["step"], event)
+            if isinstance(event.get("step"), int):
+                self.evaluated(event["step"], event)
 
     def evaluated(self, step: int, counts: dict) -> bool:
         """Notes an evaluation; whether it is the best so far, so that its state should stay."""
-        if not self._metric:
+        value = counts.get(self._metric)
+        # A loss that is not finite is told as None; and a journal may be damaged.
+        if not isinstance(value, int | float) or not math.isfinite(value):
             return False
-        self._values[step] = counts[self._metric]
+        self._values[step] = value
         return self.best == step
 
     def forget_after(self, step: int) -> None:
@@ -77,7 +82,7 @@ class Retention:
         sweep(self._directory, self._keep, self._stays)
 
     def _stays(self, path: pathlib.Path) -> bool:
-        return path.name in self._kept or path.name == f"step_{self.best or 0:09d}"
+        return path.name in self._kept or step_of(path) == self.best
 
 
 def _kept_at(path: pathlib.Path) -> float | None:

@@ -66,7 +66,12 @@ def said_before(run: Run, resumed: Commit) -> dict | None:
         return None
     for event in reversed(journals.read(pathlib.Path(run.config.model_dir))):
         done = event.get("event") == "done" and event.get("digest") == resumed.manifest["digest"]
-        if done and event["eval"]["split"] == run.config.eval_split:
+        evaluation = event.get("eval")
+        if (
+            done
+            and isinstance(evaluation, dict)
+            and evaluation.get("split") == run.config.eval_split
+        ):
             return {**event, "checkpoint": str(resumed.path)}  # it may have been moved
     # Killed before the end, or asked for another split: only the evaluation is to do.
     return None

@@ -215,3 +215,14 @@ def test_the_file_may_vanish_while_it_is_taken(tmp_path, monkeypatch):
     assert (tmp_path / "lock").exists(), "locked is the file that has the name"
     refused(tmp_path)
     taken.release()
+
+
+def test_a_lock_that_another_process_made_anew_stays(tmp_path):
+    first = Lock(tmp_path)
+    (tmp_path / "lock").unlink()  # as the message advises, wrongly followed
+    second = Lock(tmp_path)
+    first.release()
+    assert (tmp_path / "lock").exists()
+    refused(tmp_path)
+    second.release()
+    assert list(tmp_path.iterdir()) == []

@@ -48,7 +48,7 @@ def test_a_directory_that_cannot_be_made(tmp_path, monkeypatch):
         start.take_directory(config, [])
 
 
-@pytest.mark.parametrize("module, name", [(start, "Lock"), (loop, "Journal")])
+@pytest.mark.parametrize("module, name", [(start, "Lock"), (start, "Journal")])
 def test_a_directory_that_may_not_be_written(tmp_path, monkeypatch, module, name):
     """# fault H3"""
     monkeypatch.setattr(module, name, _refuse)

@@ -207,6 +207,29 @@ def test_after_a_rollback_the_best_is_one_of_the_steps_that_count(tmp_path):
     assert not checkpoint.Retention(tmp_path, 1).evaluated(2, {"top1": 1.0})
 
 
+def test_what_is_no_number_is_not_the_best(tmp_path):
+    """A loss that is not finite, and lines of a damaged journal."""
+    strange = [{"step": 1, "loss": None}, {"step": 2}, {"loss": 1.0}, {"step": "3", "loss": 0.1},
+               {"step": 4, "loss": "x"}]  # fmt: skip
+    retention = checkpoint.Retention(tmp_path, 1, "loss", evaluations=strange)
+    assert retention.best is None and not retention.evaluated(5, {"loss": None})
+    assert retention.evaluated(6, {"loss": 2.0}) and retention.best == 6
+
+
+def test_the_first_commit_is_swept_as_others_are(data, tmp_path):
+    told = {"steps": 6, "save_every_steps": 2, "keep": 1, "on_nonfinite": "rollback"}
+    small_runs.train(data, tmp_path / "run", **told)
+    assert steps(tmp_path) == [6]
+
+
+def test_a_done_line_that_is_damaged_is_made_again(data, tmp_path):
+    done = small_runs.train(data, tmp_path / "run", **RUN)
+    path = tmp_path / "run/journal.jsonl"
+    path.write_text(path.read_text().replace('"eval": {"split"', '"evil": {"split"'))
+    again = small_runs.train(data, tmp_path / "run", **RUN)
+    assert again["digest"] == done["digest"] and again["eval"] == done["eval"]
+
+
 # --- beside the steps
 
 
