@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 # Of counts and of the seed: far beyond any real use.
 LARGEST = 2**31 - 1
+_SMALLEST = 2.0**-126  # what float32 tells from 0 everywhere
 # Fields that do nothing but beside another field, or beside these values of it.
 _USED_WITH = {
     "rate_batch_size": "rate_rule linear sqrt",
@@ -124,8 +125,8 @@ def _refuse_schedule(config: "Config") -> None:
 
 def _refuse_step(config: "Config") -> None:
     """What loss, gradient and update cannot be."""
-    if config.clip and config.clip_at <= 0:
-        raise bad_flag("clip_at", "must be above 0", config.clip_at)
+    if config.clip and config.clip_at < _SMALLEST:
+        raise bad_flag("clip_at", "must be above 0, in float32 too", config.clip_at)
     if config.optimizer == "lars" and config.trust == 0:
         # A ratio of nothing counts as 1, so that would be SGD at the whole rate.
         raise bad_flag("trust", "must be above 0", config.trust)

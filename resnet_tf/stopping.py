@@ -31,8 +31,8 @@ _CODES = {
 STOPS = (0, errors.RESUMABLE, errors.INTERRUPTED, errors.TERMINATED)
 
 
-class Asked(Exception):
-    """A run was asked to stop."""
+class Asked(BaseException):
+    """A run was asked to stop; as KeyboardInterrupt is, nothing that handles errors takes it."""
 
 
 class Stop:
@@ -46,7 +46,8 @@ class Stop:
     def __init__(self, max_runtime: float = 0.0, elapsed: float = 0.0):
         self._cause: tuple[str, int] | None = None
         self._ends = time.monotonic() + max_runtime - elapsed if max_runtime else None
-        self._ended, self._listens = threading.Event(), False
+        self._asked, self._ended = threading.Event(), threading.Event()
+        self._listens, self._raises = False, False
         self._lock = threading.Lock()
         self._told: list[Callable[[int], None]] = []
 
@@ -55,12 +56,25 @@ class Stop:
         if self._cause:
             raise Asked
 
+    @contextlib.contextmanager
+    def at_once(self) -> Iterator[None]:
+        """While the block runs, in the main thread, being asked raises `Asked` wherever that is.
+
+        For what may take long, as reading data does, and leaves nothing half done.
+        """
+        self._raises = True
+        try:
+            self.check()
+            yield
+        finally:
+            self._raises = False
+
     def tell(self, function: Callable[[int], None]) -> None:
         """Calls `function` with the code, in any thread, as soon as it is asked, or was."""
         with self._lock:
             self._told.append(function)
             if self._cause:
-                function(self._cause[1])
+                _call(function, *self._cause)
 
     def ask(self, name: str, code: int) -> None:
         """Asks the run to stop because of `name`, with exit code `code`; the first one counts."""
@@ -69,11 +83,13 @@ class Stop:
                 return
             self._cause = name, code
             for function in self._told:
-                function(code)
+                _call(function, name, code)
+        self._asked.set()
         print(f"{name}: stopping", file=sys.stderr, flush=True)
 
     def error(self, what: str, where: object) -> UserError:
         """The error that ends the command: by what, and `what` was reached, `where`."""
+        self._asked.wait()  # `Asked` may be raised before the listener has read by what
         name, code = self._cause
         return UserError(code, f"stopped by {name} {what}", where, "the same command goes on")
 
@@ -82,26 +98,24 @@ class Stop:
         """Takes the signals while the block runs, in the main thread."""
         read, write = os.pipe()
         os.set_blocking(write, False)
-        before = {number: signal.signal(number, _leave_to_the_thread) for number in _taken()}
+        before = {number: signal.signal(number, self._heard) for number in _taken()}
         previous = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
-        threads = [
-            threading.Thread(target=self._listen, args=(read,), daemon=True),
-            threading.Thread(target=self._watch_the_time, daemon=True),
-        ]
-        for thread in threads:
-            thread.start()
+        listener = threading.Thread(target=self._listen, args=(read,), daemon=True)
+        clock = threading.Thread(target=self._watch_the_time, daemon=True)
+        listener.start()
+        clock.start()
         self._listens = True
         try:
             yield self
         finally:
             self._listens = False
+            self._ended.set()
+            clock.join()  # before the handlers go: it may be about to send a signal
             signal.set_wakeup_fd(previous)
             for number, handler in before.items():
                 signal.signal(number, handler)
-            self._ended.set()
             os.close(write)  # ends the listener
-            for thread in threads:
-                thread.join()
+            listener.join()
             os.close(read)
 
     def listen_again(self) -> None:
@@ -109,7 +123,13 @@ class Stop:
         processes puts a handler of its own in the place of ours for SIGTERM."""
         if self._listens:
             for number in _taken():
-                signal.signal(number, _leave_to_the_thread)
+                signal.signal(number, self._heard)
+
+    def _heard(self, number, frame) -> None:
+        """In the main thread, after the listener was woken, which does the asking."""
+        if self._raises:
+            self._raises = False  # what is left of the block is to end in peace
+            raise Asked
 
     def _listen(self, read: int) -> None:
         interrupts = 0
@@ -124,6 +144,7 @@ class Stop:
     def _watch_the_time(self) -> None:
         if self._ends is not None and not self._ended.wait(max(0.0, self._ends - time.monotonic())):
             self.ask("--max_runtime", errors.RESUMABLE)
+            os.kill(os.getpid(), signal.SIGUSR1)  # for a main thread that is to stop at once
 
 
 def _taken() -> list[signal.Signals]:
@@ -147,5 +168,9 @@ def _raise(number, frame) -> None:
     raise Terminated(signal.Signals(number).name)
 
 
-def _leave_to_the_thread(number, frame) -> None:
-    """Does nothing, but that Python passes the signal on and does not end the process."""
+def _call(function: Callable[[int], None], name: str, code: int) -> None:
+    """Tells one of those that want to know; no error of theirs ends the thread that listens."""
+    try:
+        function(code)
+    except Exception as error:
+        print(f"{name}: not told to all: {errors.plain(error)}", file=sys.stderr, flush=True)

@@ -222,7 +222,9 @@ def test_a_number_of_0_that_its_schedule_cannot_have(name, schedule):
 
 @pytest.mark.parametrize("clip", ["norm", "value", "adaptive"])
 def test_nothing_is_clipped_at_0(clip):
-    refused("clip_at must be above 0, got 0.0 | --clip_at | ", steps=1, clip=clip, clip_at=0.0)
+    message = "clip_at must be above 0, in float32 too, got {} | --clip_at | "
+    for value in (0.0, 1e-300):
+        refused(message.format(value), steps=1, clip=clip, clip_at=value)
     assert make(clip=clip, clip_at=0.01).clip_at == 0.01
 
 

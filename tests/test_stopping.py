@@ -90,6 +90,47 @@ def test_time_that_is_not_up_asks_for_nothing():
     stop.check()
 
 
+@pytest.mark.parametrize("signalled", [True, False], ids=["signal", "time"])
+def test_where_nothing_is_half_done_it_ends_at_once(signalled):
+    limit = 0.0 if signalled else 0.5
+    with Stop(max_runtime=limit).listening() as stop, pytest.raises(Asked), stop.at_once():
+        if signalled:
+            os.kill(os.getpid(), signal.SIGUSR1)
+        time.sleep(60)
+    assert stop.error("", "").code == 75
+
+
+def test_asked_before_nothing_is_begun():
+    stop = Stop()
+    stop.ask("SIGTERM", 143)
+    with pytest.raises(Asked), stop.at_once():
+        raise AssertionError("begun")
+
+
+def test_what_is_asked_afterwards_waits_for_a_check():
+    with Stop().listening() as stop:
+        with stop.at_once():
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+        wait_for(stop)
+        with pytest.raises(Asked):
+            stop.check()
+
+
+def test_one_that_cannot_be_told_hides_nothing(capsys):
+    def fail(code):
+        raise RuntimeError("gone")
+
+    told, stop = [], Stop()
+    stop.tell(fail)
+    stop.tell(told.append)
+    stop.ask("SIGTERM", 143)
+    stop.tell(fail)
+    assert told == [143]
+    line = "SIGTERM: not told to all: gone\n"
+    assert capsys.readouterr().err == f"{line}SIGTERM: stopping\n{line}"
+
+
 def test_handlers_are_given_back():
     before = [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)]
     with Stop().listening():

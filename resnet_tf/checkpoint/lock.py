@@ -158,10 +158,16 @@ def _is_gone(holder: dict) -> bool:
     )
 
 
-def _machine() -> str:
-    """This boot of this machine, and the part of its processes that this one can see."""
-    boot = pathlib.Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    return f"{boot} {os.readlink('/proc/self/ns/pid')}"
+def _machine() -> str | None:
+    """This boot of this machine, and the part of its processes that this one can see.
+
+    None on systems without /proc, where nobody knows whether a process is over.
+    """
+    try:
+        boot = pathlib.Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return None
 
 
 def _started(pid: object) -> str | None:

@@ -55,8 +55,11 @@ class Retention:
         return self.best == step
 
     def forget_after(self, step: int) -> None:
-        """Forgets the evaluations of later steps, which were undone."""
+        """Forgets evaluations and commits of later steps, which were undone."""
         self._values = {made: value for made, value in self._values.items() if made <= step}
+        self._kept = {
+            name: at for name, at in self._kept.items() if step_of(pathlib.Path(name)) <= step
+        }
 
     @property
     def best(self) -> int | None:

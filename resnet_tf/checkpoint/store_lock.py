@@ -55,9 +55,13 @@ class StoreLock:
             if (now := self._read()) and now != there:
                 raise self._held(now)
         tf.io.gfile.makedirs(self._path.rpartition("/")[0])
-        write(self._path, json.dumps(self._holder))
-        self._sleep(_SETTLED)
-        self.refuse_lost()
+        try:
+            write(self._path, json.dumps(self._holder))
+            self._sleep(_SETTLED)
+            self.refuse_lost()
+        except BaseException:
+            self.release()
+            raise
         self._thread.start()
 
     def refuse_lost(self) -> None:

@@ -11,6 +11,7 @@ from resnet_tf.training.saving import Saver
 
 def leave_out(
     run: Run,
+    begun: int,
     error: tf.errors.OpError,
     saver: Saver,
     journal: Journal,
@@ -23,6 +24,7 @@ def leave_out(
 
     Args:
       run: whose call failed.
+      begun: the step at which that began.
       error: with which it failed.
       saver: of its commits.
       journal, console: where it is reported.
@@ -42,6 +44,8 @@ def leave_out(
             saver.save(step)
         raise bad.adding(_what_is_left(run, step if saver.last else 0, bad)) from error
     tell(run, known, step, journal, console)
+    if step > begun:  # what a call tells of its steps is lost with the call
+        journal.write("rows_lost", first=begun + 1, last=step)
     return step
 
 

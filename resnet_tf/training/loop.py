@@ -1,13 +1,15 @@
 """The loop: when to do what, and nothing of how.
 
-lock the directory · decide what to resume · build · for each K steps: update, journal,
-health, save, evaluate, signals · final save, final evaluation, report · unlock
+decide what to resume · build · lock the directory, in which nothing may have changed since · for
+each K steps: update, journal, health, save, evaluate, signals · final save, final evaluation,
+report · unlock
 """
 
+import contextlib
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import tensorflow as tf
 
@@ -84,7 +86,8 @@ def _train_mirrored(config: Config, profiler: Profiler | None, stop: Stop) -> di
     """Trains in a directory of this machine, of which the store is a mirror."""
     lost = functools.partial(stop.ask, "another process, which has the run", errors.RESUMABLE)
     mirror = Mirror(config.model_dir, lost, reporting.say)
-    mirror.open()
+    with stop.at_once():
+        mirror.open()
     reporting.say(f"{mirror.address}: working in {mirror.directory}")
     try:
         here = dataclasses.replace(config, model_dir=str(mirror.directory))
@@ -117,16 +120,17 @@ def _train_here(
     """Trains in `config.model_dir`; what was committed is in `home`, the same by default."""
     clock = Goodput(runtime.process_age())
     home, writes = home or pathlib.Path(config.model_dir), not cluster or cluster.is_chief
-    stop.check()
-    if writes:
-        Lock.refuse_held(home)
-    # Before anything is computed, which a strategy of several processes needs.
-    strategy = make_strategy(DeviceRequest.parse(config.devices), cluster, config.all_reduce)
-    stop.listen_again()
-    manifest = start.data_of(config)
-    seen = checkpoint.commits(home / "checkpoints")
-    resumed, damaged = resume.choose(dataclasses.replace(config, model_dir=str(home)))
-    run = start.prepare(config, manifest, strategy, resumed)
+    # Several processes end together, in the first step.
+    with contextlib.nullcontext() if cluster else stop.at_once():
+        if writes:
+            Lock.refuse_held(home)
+        # Before anything is computed, which a strategy of several processes needs.
+        strategy = make_strategy(DeviceRequest.parse(config.devices), cluster, config.all_reduce)
+        stop.listen_again()
+        manifest = start.data_of(config)
+        seen = checkpoint.commits(home / "checkpoints")
+        resumed, damaged = resume.choose(dataclasses.replace(config, model_dir=str(home)))
+        run = start.prepare(config, manifest, strategy, resumed)
     if profiler:
         profiler.refuse_beyond(run.total_steps)
     if cluster:
@@ -137,8 +141,6 @@ def _train_here(
             journals.emit(finished)
             return finished
         resume.tell_or_refuse_inexact(resumed, run.describe, config, reporting.say)
-    if not cluster:
-        stop.check()
     saving.refuse_full(run)
     lock = start.take_directory(config, seen if writes else [])
     try:
@@ -252,7 +254,7 @@ def _advance(run: Run, iterator: Iterator, step: int, observers: Observers) -> t
     except tf.errors.ResourceExhaustedError as error:
         raise ending.too_large(run, error) from error
     except tf.errors.OpError as error:
-        return bad_batches.leave_out(run, error, observers.saver, journal, console), True
+        return bad_batches.leave_out(run, step, error, observers.saver, journal, console), True
     observers.stops(int(health.pop("asked")[-1]))
     sound = health["finite"] | health["overflowed"]
     done = {name: values[sound] for name, values in health.items()}
@@ -260,17 +262,30 @@ def _advance(run: Run, iterator: Iterator, step: int, observers: Observers) -> t
     observers.goodput.steps_made(step, meter.end_call(done))
     journal.write_steps(step + 1, done)
     reached = step + int(sound.sum())
+    _tell_spikes(run, step, done["loss"], observers)
     if sound.all():
         return reached, False
     observers.saver.finish()  # it may be what the run goes back to
     step = nonfinite.recover(run, health, reached, journal, console)
     if step <= reached:  # rolled back
         meter.forget()
+        observers.spikes.forget()
         observers.saver.went_back(step)
         observers.goodput.replays(reached)
         if observers.profiler:
             observers.profiler.give_up("the run went back to an earlier step")
     return step, step <= reached
+
+
+def _tell_spikes(run: Run, begun: int, losses: Sequence[float], observers: Observers) -> None:
+    for place, mean in observers.spikes.seen(losses):
+        step, records = begun + place + 1, run.feed.records_of(begun + place)
+        loss = float(losses[place])
+        observers.journal.write("loss_spike", step=step, loss=loss, mean=mean, records=records)
+        observers.console.say(
+            f"step {step}: a loss of {loss:.4g} after a mean of {mean:.4g}; its records are in the"
+            " journal"
+        )
 
 
 def _steps_until_next_event(run: Run, step: int, profiler: Profiler | None = None) -> int:
@@ -318,6 +333,7 @@ def _evaluate(run: Run, step: int, observers: Observers) -> tuple[dict, Predicti
     observers.console.say(
         f"step {step}: {result['split']} {result['correct_top1']}/{result['examples']} right,"
         f" top-1 {result['top1']:.2%}{_beside(result)}"
+        f"{', its loss is not finite' if result['loss'] is None else ''}"
     )
     observers.saver.evaluated(step, counts)
     return result, predictions

@@ -8,6 +8,7 @@ from resnet_tf.stopping import STOPS, Stop
 from resnet_tf.training.meter import Meter
 from resnet_tf.training.profile import Profiler
 from resnet_tf.training.saving import Saver
+from resnet_tf.training.spikes import Spikes
 from resnet_tf.watchdog import Watchdog
 
 
@@ -29,6 +30,7 @@ class Observers:
     watchdog: Watchdog
     saver: Saver
     alone: bool
+    spikes: Spikes = dataclasses.field(default_factory=Spikes)
     agreed_to_stop: bool = False
 
     def progressed(self, to: str) -> None:

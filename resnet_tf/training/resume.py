@@ -154,7 +154,8 @@ def changes_of(
     """
     changes = _changes(chosen, config, describe)
     then = Config.from_json(chosen.manifest["config"])
-    pairs = {name: (getattr(then, name), getattr(config, name)) for name in _HARMLESS}
+    told_only = [*_HARMLESS, "steps", "epochs", "examples"]
+    pairs = {name: (getattr(then, name), getattr(config, name)) for name in told_only}
     told = changes | {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
     if told:
         say("changed: " + ", ".join(f"{name} {a} -> {b}" for name, (a, b) in told.items()))

@@ -3,6 +3,7 @@
 A run, the checks before it and the rate finder all begin here. Nothing is written.
 """
 
+import errno
 import pathlib
 
 import tensorflow as tf
@@ -103,7 +104,7 @@ def take_directory(config: Config, seen: list[pathlib.Path]) -> Lock:
 
     Raises:
       UserError: 77 where another command has it or has committed there since, or it cannot be
-        written in; 73 where it cannot be made.
+        written in; 74 where the disk fails; 73 where it cannot be made.
     """
     model_dir = pathlib.Path(config.model_dir)
     try:
@@ -119,20 +120,19 @@ def take_directory(config: Config, seen: list[pathlib.Path]) -> Lock:
 
 
 def cannot_write(model_dir: pathlib.Path, error: OSError) -> UserError:
-    """The error for a model directory that cannot be made (73) or written in (77)."""
-    return UserError(
-        errors.NOT_WRITABLE if model_dir.is_dir() else errors.CANNOT_CREATE,
-        f"cannot write in the model directory: {error.strerror}",
-        model_dir,
-        "give another --model_dir",
-    )
+    """The error for a model directory that cannot be made (73) or written in (77, 74)."""
+    code = errors.NOT_WRITABLE if model_dir.is_dir() else errors.CANNOT_CREATE
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+        code = errors.IO_ERROR
+    what = f"cannot write in the model directory: {error.strerror}"
+    return UserError(code, what, model_dir, "give another --model_dir")
 
 
 def open_journal(run: Run, resumed: Commit | None) -> Journal:
     """The journal of a run that begins or goes on now, which that is noted in and said.
 
     Raises:
-      UserError: 73 or 77 where it cannot be written.
+      UserError: 73, 74 or 77 where it cannot be written.
     """
     model_dir = pathlib.Path(run.config.model_dir)
     try:

@@ -169,6 +169,13 @@ def test_what_may_be_held_is_not_taken_over(tmp_path, without_locks, changed):
     assert refused(tmp_path).endswith("a process that has not said which")
 
 
+def test_without_proc_nothing_is_taken_over(tmp_path, without_locks, monkeypatch):
+    monkeypatch.setattr(lock, "_machine", lambda: None)
+    monkeypatch.setattr(lock, "_started", lambda pid: None)
+    Lock(tmp_path)
+    assert "locked by host" in refused(tmp_path)
+
+
 @pytest.mark.parametrize("kind, held", [("fuse.gcsfuse", True), ("ext4", False), ("nfs4", False)])
 def test_a_file_of_another_machine_counts_where_locks_are_of_one_machine(
     tmp_path, monkeypatch, kind, held

@@ -41,6 +41,16 @@ def _refuse(*_):
     raise PermissionError(13, "Permission denied")
 
 
+def test_a_disk_that_is_full(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(start, "Journal", full)
+    run = types.SimpleNamespace(config=Config(steps=1, model_dir=str(tmp_path)))
+    with pytest.raises(UserError, match=r"ERROR 74: cannot write .* No space left"):
+        start.open_journal(run, None)
+
+
 def test_a_directory_that_cannot_be_made(tmp_path, monkeypatch):
     monkeypatch.setattr(start, "make_directory", _refuse)
     config = Config(steps=1, model_dir=str(tmp_path / "run"))

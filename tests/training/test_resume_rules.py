@@ -191,7 +191,9 @@ def test_another_network_whose_variables_have_the_same_shapes(data, run):
 def test_harmless_flags_are_said(data, run, capsys):
     """# fault G4, rule 4"""
     again(data, run, keep=5, log_every_steps=7)
-    assert "changed: log_every_steps 50 -> 7, keep 3 -> 5" in capsys.readouterr().err
+    assert (
+        "changed: log_every_steps 50 -> 7, keep 3 -> 5, steps 4 -> 8\n" in capsys.readouterr().err
+    )
     assert "changes" not in checkpoint.find(run).manifest
 
 

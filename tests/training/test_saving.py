@@ -204,6 +204,12 @@ def test_after_a_rollback_the_best_is_one_of_the_steps_that_count(tmp_path):
             ((2, 0.5), (4, 0.5), (6, 0.9))] == [True, False, True]  # fmt: skip
     retention.forget_after(5)
     assert retention.best == 2
+    retention = checkpoint.Retention(tmp_path, 1, every_hours=1)
+    made = checkpoint.Commit(tmp_path / "step_000000006", 6, retention.fields())
+    retention.committed(made)
+    assert made.manifest and not retention.fields()
+    retention.forget_after(5)
+    assert retention.fields()
     assert not checkpoint.Retention(tmp_path, 1).evaluated(2, {"top1": 1.0})
 
 

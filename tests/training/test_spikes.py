@@ -1,0 +1,70 @@
+"""A loss that stands out: told once, with its records, and nothing is changed by it."""
+
+import made
+import numpy as np
+import pytest
+import small_runs
+
+from resnet_tf.training.spikes import Spikes
+
+
+def noisy(count, mean=2.0, deviation=0.2, seed=0):
+    return np.random.default_rng(seed).normal(mean, deviation, count)
+
+
+@pytest.mark.parametrize(("sigmas", "expected"), [(5.5, False), (6.5, True)])
+def test_beyond_six_standard_deviations(sigmas, expected):
+    losses = noisy(128)
+    last = losses.mean() + sigmas * losses.std()
+    found = Spikes().seen([*losses, last])
+    assert found == ([(128, pytest.approx(losses.mean()))] if expected else [])
+
+
+def test_nothing_is_said_before_there_are_128():
+    assert Spikes().seen([*noisy(127), 100.0]) == []
+
+
+def test_calls_are_joined_and_the_next_128_are_not_looked_at():
+    spikes = Spikes()
+    assert spikes.seen(noisy(100)) == [] == spikes.seen(noisy(28))
+    assert spikes.seen([2.0, 90.0, 90.0, 90.0]) == [(1, pytest.approx(2.0, rel=0.05))]
+    assert spikes.seen([90.0] * 126) == []
+    assert spikes.seen([1e4]) == [(0, 90.0)]
+
+
+def test_losses_that_hardly_differ_are_not_all_spikes():
+    spikes = Spikes()
+    assert spikes.seen([1.0] * 128 + [1.29]) == []
+    assert [place for place, _ in spikes.seen([1.32])] == [0]
+
+
+def test_forgotten():
+    spikes = Spikes()
+    spikes.seen(noisy(128))
+    spikes.forget()
+    assert spikes.seen([100.0]) == []
+
+
+def test_losses_that_fall_as_in_training_are_none():
+    steps = np.arange(5000)
+    losses = 2.3 * np.exp(-steps / 1000) + 0.3
+    losses *= np.exp(np.random.default_rng(1).normal(0, 0.15, 5000))
+    assert Spikes().seen(losses) == []
+
+
+def test_of_a_run(tmp_path, monkeypatch, two_replicas, capsys):
+    """# fault E8"""
+    small_runs.use_tiny(monkeypatch, two_replicas)
+    records = [made.record(made.png(np.full((8, 8, 3), 128)), 1) for _ in range(39)]
+    records.append(made.record(made.png(np.random.default_rng(0).choice([0, 255], (8, 8, 3))), 2))
+    splits = {"train": [records], "test": [records[:4]]}
+    data = made.data_set(tmp_path / "data", splits, classes=small_runs.CLASSES, size=8)
+    told = {"steps": 300, "batch_size": 1, "learning_rate": 0.002, "steps_per_call": 7}
+    done = small_runs.train(data, tmp_path / "run", **told)
+    first = small_runs.journal(tmp_path / "run", "loss_spike")[0]
+    assert first["records"] == [39] and first["step"] > 128
+    assert first["loss"] > 1.3 * first["mean"]
+    assert f"step {first['step']}: a loss of {first['loss']:.4g} after a mean of" in (
+        capsys.readouterr().err
+    )
+    assert done["step"] == 300
