@@ -216,6 +216,9 @@ class Config:
         "auto", "how records are read: auto, memory, indexed or windowed",
         one_of=("auto", "memory", "indexed", "windowed"), harmless=True,
     )  # fmt: skip
+    data_service: str = _option(
+        "", "grpc://HOST:PORT,… of tools/data_service.py, where batches are made", harmless=True
+    )
     bad_records: str = _option(
         "fail", "fail, or skip records that cannot be used", one_of=("fail", "skip"), harmless=True
     )
@@ -248,6 +251,9 @@ class Config:
         "auto", "how gradients are summed over devices: auto, nccl, ring or hierarchical",
         one_of=("auto", "nccl", "ring", "hierarchical"), harmless=True,
     )  # fmt: skip
+    require_gpus: int = _option(
+        0, "GPUs that there must be for each process, or it ends", at_least=0, harmless=True
+    )
     intra_op_threads: int = _option(
         0, "threads inside one op; 0: the cores of a device", at_least=0, harmless=True
     )

@@ -38,7 +38,7 @@ LOWEST = {
     "shuffle_window": 0, "bad_records_limit": 0, "overfit_batches": 0, "loss_scale": 0,
     "nonfinite_limit": 0, "intra_op_threads": 0, "inter_op_threads": 0, "steps_per_call": 1,
     "save_every_steps": 0, "eval_every_steps": 0, "log_every_steps": 1, "keep": 1,
-    "max_runtime": 0,
+    "max_runtime": 0, "require_gpus": 0,
 }  # fmt: skip
 HIGHEST = {
     "layer_decay": 1, "nonfinite_limit": 100, "policy_magnitude": 30, "brightness": 1,

@@ -106,7 +106,7 @@ HARMLESS = {
     "nonfinite_limit": 3, "tensorboard": False, "max_runtime": 60.0,
     "step_timeout": 60.0, "async_save": True, "all_reduce": "ring", "keep_best": "top1",
     "keep_every_hours": 2.0, "strict_resume": True, "require_exact": True,
-    "allow_change": ("data",),
+    "allow_change": ("data",), "require_gpus": 1, "data_service": "grpc://host:5050",
 }  # fmt: skip
 OF_WEIGHT = {
     "model": "other", "model_options": {"depth": 8}, "train_split": "test", "image_size": 4,

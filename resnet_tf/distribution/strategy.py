@@ -50,7 +50,10 @@ ALL_REDUCE = ("auto", "nccl", "ring", "hierarchical")
 
 
 def make_strategy(
-    request: DeviceRequest, cluster: Cluster | None = None, all_reduce: str = "auto"
+    request: DeviceRequest,
+    cluster: Cluster | None = None,
+    all_reduce: str = "auto",
+    require_gpus: int = 0,
 ) -> "tf.distribute.Strategy":
     """One `MirroredStrategy` over the devices asked for, also where it is only one.
 
@@ -62,6 +65,7 @@ def make_strategy(
         Then it is a `MultiWorkerMirroredStrategy`, to be made before anything is computed.
       all_reduce: how gradients are summed, one of `ALL_REDUCE`: over processes by rings or NCCL;
         in one process by NCCL, or by copies in a hierarchy of devices. "auto": NCCL for GPUs.
+      require_gpus: that this process must train on, at least.
 
     Raises:
       UserError: 64 where a GPU is asked for that is not there, nothing falls back silently; for
@@ -70,7 +74,7 @@ def make_strategy(
     import tensorflow as tf
 
     if cluster:
-        return _make_multi_worker(request, cluster, all_reduce)
+        return _make_multi_worker(request, cluster, all_reduce, require_gpus)
     present = [device.name for device in tf.config.list_logical_devices("GPU")]
     if request.kind == "auto":
         devices = present or ["/cpu:0"]
@@ -81,6 +85,7 @@ def make_strategy(
         if not wanted or max(wanted) >= len(present):
             raise _too_few_gpus(len(present))
         devices = [present[i] for i in wanted]
+    _refuse_fewer(require_gpus, sum(device in present for device in devices))
     return tf.distribute.MirroredStrategy(devices, _across_devices(all_reduce, devices))
 
 
@@ -98,7 +103,7 @@ def _across_devices(all_reduce: str, devices: list[str]) -> "tf.distribute.Cross
 
 
 def _make_multi_worker(
-    request: DeviceRequest, cluster: Cluster, all_reduce: str
+    request: DeviceRequest, cluster: Cluster, all_reduce: str, require_gpus: int
 ) -> "tf.distribute.Strategy":
     import tensorflow as tf
 
@@ -113,6 +118,7 @@ def _make_multi_worker(
         if max(request.gpus) >= len(gpus):
             raise _too_few_gpus(len(gpus))
         tf.config.set_visible_devices([gpus[number] for number in request.gpus], "GPU")
+    _refuse_fewer(require_gpus, len(tf.config.get_visible_devices("GPU")))
     if all_reduce == "hierarchical":
         raise bad_flag("all_reduce", "hierarchical is for one process")
     ways = tf.distribute.experimental.CommunicationImplementation
@@ -127,11 +133,16 @@ def _make_multi_worker(
     return tf.distribute.MultiWorkerMirroredStrategy(resolver, options)
 
 
-def _too_few_gpus(number: int) -> UserError:
+def _refuse_fewer(required: int, used: int) -> None:
+    if used < required:
+        raise _too_few_gpus(used, "--require_gpus")
+
+
+def _too_few_gpus(number: int, flag: str = "--devices") -> UserError:
     return UserError(
         errors.BAD_FLAGS,
         f"TensorFlow sees {number} GPUs, fewer than are asked for",
-        "--devices",
+        flag,
         "use --devices=cpu, or install tensorflow[and-cuda] and a driver",
     )
 

@@ -5,8 +5,12 @@ step k div R and replica k mod R, which is the order in which `tf.distribute` ha
 out. Nothing is split, gathered or dropped afterwards.
 """
 
+import dataclasses
+from collections.abc import Sequence
+
 import tensorflow as tf
 
+from resnet_tf.input import service
 from resnet_tf.input.augmentation import Augmentation
 from resnet_tf.input.bad_records import BadRecords
 from resnet_tf.input.order import Order
@@ -27,6 +31,7 @@ def training_batches(
     bad: BadRecords | None = None,
     first_step: int = 0,
     period: int = 0,
+    services: Sequence[str] = (),
 ) -> tf.distribute.DistributedDataset:
     """Endless training batches from step `first_step` on.
 
@@ -41,6 +46,7 @@ def training_batches(
       bad: records to leave out; none by default.
       first_step: 0, or the step of the commit that is resumed.
       period: number of batches after which the first comes again, with the same noise; 0: never.
+      services: addresses of the machines that make the batches; none: this one does.
 
     Returns:
       A dataset of (images `[b, H, W, C]`, labels, marks int64 `[b, 2]`), with b = batch_size /
@@ -52,14 +58,15 @@ def training_batches(
     pictures = pictures or reader.pictures
 
     def pipeline(context, local, first_replica):
-        slices = Slices(
-            first_step,
-            batch_size,
-            batch_size // context.num_replicas_in_sync,
-            first_replica,
-            local,
-        )
+        per_replica = batch_size // context.num_replicas_in_sync
+        whole = Slices(first_step, batch_size, per_replica, first_replica, local)
 
+        def part_of(part, parts):
+            return batches_of(dataclasses.replace(whole, part=part, parts=parts), local)
+
+        return service.made_elsewhere(services, part_of) if services else batches_of(whole, local)
+
+    def batches_of(slices, local):
         def wanted(positions):
             ids, noise = order.at(positions % (period * batch_size) if period else positions)
             return {"ids": bad.replace(ids), "noise": noise, **augmentation.draws(noise)}

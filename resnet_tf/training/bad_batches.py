@@ -4,6 +4,7 @@ import tensorflow as tf
 
 from resnet_tf import errors
 from resnet_tf.errors import UserError
+from resnet_tf.input import service
 from resnet_tf.reporting import Console, Journal
 from resnet_tf.training.run import Run
 from resnet_tf.training.saving import Saver
@@ -33,12 +34,13 @@ def leave_out(
       The step to go on from.
 
     Raises:
-      UserError: 65 naming the record, once all steps before it are committed.
+      UserError: 65 naming the record, 66 for a data service that lost its place, once all steps
+        before it are committed.
     """
     step, known = int(run.step.numpy()), len(run.feed.bad.found)
     try:
         if run.feed.skip_bad(step) is None:
-            raise error  # it was no record
+            raise service.explained(error)  # it was no record
     except UserError as bad:
         if step > (saver.last.step if saver.last else 0):
             saver.save(step)

@@ -8,7 +8,8 @@ import tensorflow as tf
 from resnet_tf import errors, input
 from resnet_tf.config import Config
 from resnet_tf.errors import UserError, bad_flag
-from resnet_tf.input import faults
+from resnet_tf.input import faults, service
+from resnet_tf.input.readers import on_network
 from resnet_tf.input.windowed import WindowedReader
 from resnet_tf.preprocessing import Preprocessing, refuse_fractions
 
@@ -49,6 +50,8 @@ class Feed:
         self._order = input.Order(tuple(shards), config.seed, config.shuffle_window, config.repeats)
         limit = config.bad_records_limit if config.bad_records == "skip" else 0
         self.bad = input.BadRecords(shards, limit)
+        self._services = service.addresses_from(config.data_service)
+        service.refuse_absent(self._services)
         self._reader = input.choose_reader(
             manifest,
             config.train_split,
@@ -60,9 +63,18 @@ class Feed:
         )
 
     def _reader_kind(self) -> str:
-        """As asked, but that whole windows cannot be read where batches come again."""
-        kind = self._config.reader
-        return "auto" if kind == "windowed" and self._config.overfit_batches else kind
+        """As asked, but that whole windows cannot be read where batches come again, and that what
+        is in this machine's memory is not there for others."""
+        config = self._config
+        kind = "auto" if config.reader == "windowed" and config.overfit_batches else config.reader
+        if not self._services:
+            return kind
+        if kind == "memory":
+            raise bad_flag("reader", "memory is of this machine, and --data_service of others")
+        if kind == "auto":
+            windowed = config.shuffle_window and on_network(self._manifest.directory)
+            kind = "windowed" if windowed and not config.overfit_batches else "indexed"
+        return kind
 
     def _fixed(self) -> bool:
         """Whether a record gives the same whole levels every time, before augmentation."""
@@ -84,6 +96,7 @@ class Feed:
             bad=self.bad,
             first_step=first_step,
             period=self._config.overfit_batches,
+            services=self._services,
         )
 
     def skip_bad(self, step: int) -> tuple[int, UserError] | None:

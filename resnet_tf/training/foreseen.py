@@ -19,7 +19,8 @@ from resnet_tf.training.findings import Findings, size
 
 def devices(found: Findings, config: Config) -> tf.distribute.Strategy:
     """What was asked for and what TensorFlow sees."""
-    strategy = make_strategy(DeviceRequest.parse(config.devices))
+    request = DeviceRequest.parse(config.devices)
+    strategy = make_strategy(request, None, config.all_reduce, config.require_gpus)
     seen = [device.device_type for device in tf.config.list_logical_devices()]
     kinds = ", ".join(f"{seen.count(kind)} {kind}" for kind in sorted(set(seen)))
     used = describe_devices(strategy)

@@ -125,7 +125,9 @@ def _train_here(
         if writes:
             Lock.refuse_held(home)
         # Before anything is computed, which a strategy of several processes needs.
-        strategy = make_strategy(DeviceRequest.parse(config.devices), cluster, config.all_reduce)
+        strategy = make_strategy(
+            DeviceRequest.parse(config.devices), cluster, config.all_reduce, config.require_gpus
+        )
         stop.listen_again()
         manifest = start.data_of(config)
         seen = checkpoint.commits(home / "checkpoints")

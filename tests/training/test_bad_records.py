@@ -149,10 +149,11 @@ def test_skip_goes_on_and_counts_the_same_by_all_readers(skipped, tmp_path, caps
     assert [e["step"] for e in events if e["record"] == LATE] == [first_step(LATE)]
     assert all(e["error"].startswith("ERROR 65: ") for e in events)
     assert f"left out from step {first_step(LATE)} on: ERROR 65" in capsys.readouterr().err
-    (lost,) = small_runs.journal(tmp_path / "run", "rows_lost")
+    lost = small_runs.journal(tmp_path / "run", "rows_lost")
+    gaps = {step for event in lost for step in range(event["first"], event["last"] + 1)}
     with open(tmp_path / "run/steps.csv") as file:
         told = {int(row["step"]) for row in csv.DictReader(file)}
-    assert told == set(range(1, 7)) - set(range(lost["first"], lost["last"] + 1))
+    assert lost and told == set(range(1, 7)) - gaps
     in_memory = skipped("memory", reader="memory")
     events = small_runs.journal(tmp_path / "memory", "bad_record")
     assert [(e["step"], e["record"]) for e in events] == [

@@ -114,8 +114,7 @@ NOT_OF_THE_ENGINE = {
     "repeats", "shuffle_window", "reader", "bad_records", "bad_records_limit", "intra_op_threads",
     "inter_op_threads",
     "step_timeout", "async_save", "all_reduce", "keep_best", "keep_every_hours", "strict_resume",
-    "require_exact",
-    "allow_change",
+    "require_exact", "allow_change", "require_gpus", "data_service",
 }  # fmt: skip
 
 

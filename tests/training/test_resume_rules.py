@@ -192,7 +192,7 @@ def test_harmless_flags_are_said(data, run, capsys):
     """# fault G4, rule 4"""
     again(data, run, keep=5, log_every_steps=7)
     assert (
-        "changed: log_every_steps 50 -> 7, keep 3 -> 5, steps 4 -> 8\n" in capsys.readouterr().err
+        "changed: log_every_steps 50 -> 7, keep 3 -> 5, steps 6 -> 8\n" in capsys.readouterr().err
     )
     assert "changes" not in checkpoint.find(run).manifest
 

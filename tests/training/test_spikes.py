@@ -55,16 +55,19 @@ def test_losses_that_fall_as_in_training_are_none():
 def test_of_a_run(tmp_path, monkeypatch, two_replicas, capsys):
     """# fault E8"""
     small_runs.use_tiny(monkeypatch, two_replicas)
-    records = [made.record(made.png(np.full((8, 8, 3), 128)), 1) for _ in range(39)]
-    records.append(made.record(made.png(np.random.default_rng(0).choice([0, 255], (8, 8, 3))), 2))
+    records = [made.record(made.png(np.full((8, 8, 3), 128, np.uint8)), 1) for _ in range(149)]
+    records.append(
+        made.record(made.png(np.random.default_rng(0).choice(np.uint8([0, 255]), (8, 8, 3))), 2)
+    )
     splits = {"train": [records], "test": [records[:4]]}
-    data = made.data_set(tmp_path / "data", splits, classes=small_runs.CLASSES, size=8)
-    told = {"steps": 300, "batch_size": 1, "learning_rate": 0.002, "steps_per_call": 7}
-    done = small_runs.train(data, tmp_path / "run", **told)
+    (tmp_path / "data").mkdir()
+    made.data_set(tmp_path / "data", splits, classes=small_runs.CLASSES, size=8)
+    told = {"steps": 450, "batch_size": 1, "learning_rate": 0.002, "steps_per_call": 7}
+    done = small_runs.train(tmp_path / "data", tmp_path / "run", **told)
     first = small_runs.journal(tmp_path / "run", "loss_spike")[0]
-    assert first["records"] == [39] and first["step"] > 128
+    assert first["records"] == [149] and first["step"] > 128
     assert first["loss"] > 1.3 * first["mean"]
     assert f"step {first['step']}: a loss of {first['loss']:.4g} after a mean of" in (
         capsys.readouterr().err
     )
-    assert done["step"] == 300
+    assert done["step"] == 450
