@@ -9,6 +9,7 @@ run again goes on where it stopped.
   python train.py --recipe=digits --dry_run        whether it can be run, and how long it takes
 """
 
+import dataclasses
 import json
 import math
 import os
@@ -42,6 +43,9 @@ _WORKERS = flags.DEFINE_string(
     "workers", "", "HOST:PORT of every process that trains together, the chief's first"
 )
 _TASK = flags.DEFINE_integer("task", -1, "number of this process among --workers")
+_START_TIMEOUT = flags.DEFINE_float(
+    "start_timeout", 120.0, "seconds that --workers wait for each other", module_name=_RARE
+)
 _PRINT_CONFIG = flags.DEFINE_bool("print_config", False, "print the resolved Config and exit")
 
 _COMMON = """
@@ -64,6 +68,9 @@ def main(_):
 
     cluster = find(_WORKERS.value, _TASK.value, os.environ)
     if cluster:
+        if not 0 < _START_TIMEOUT.value < math.inf:
+            raise bad_flag("start_timeout", "must be above 0 and finite", _START_TIMEOUT.value)
+        cluster = dataclasses.replace(cluster, start_timeout=_START_TIMEOUT.value)
         os.environ.pop("TF_CONFIG", None)  # which TensorFlow would read in its own way
         refuse_taken_port(cluster)
     request = DeviceRequest.parse(config.devices)

@@ -2,6 +2,8 @@
 
 from resnet_tf.distribution.agreement import refuse_disagreement, wait_for_all
 from resnet_tf.distribution.cluster import Cluster
+from resnet_tf.distribution.rendezvous import meet
+from resnet_tf.distribution.self_test import refuse_broken_sums
 from resnet_tf.distribution.strategy import (
     DeviceRequest,
     describe_devices,
@@ -14,7 +16,9 @@ __all__ = [
     "DeviceRequest",
     "describe_devices",
     "make_strategy",
+    "meet",
     "processes",
+    "refuse_broken_sums",
     "refuse_disagreement",
     "wait_for_all",
 ]

@@ -34,11 +34,13 @@ class Cluster:
       addresses: host:port of each; the first is the chief's.
       index: of this process among them.
       source: what told it.
+      start_timeout: seconds that the processes wait for each other.
     """
 
     addresses: tuple[str, ...]
     index: int
     source: str
+    start_timeout: float = 120.0
 
     @property
     def is_chief(self) -> bool:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from resnet_tf import errors
 from resnet_tf.distribution.cluster import Cluster
+from resnet_tf.distribution.rendezvous import limit_joining
 from resnet_tf.errors import UserError, bad_flag
 
 if TYPE_CHECKING:
@@ -129,6 +130,7 @@ def _make_multi_worker(
         task_id=cluster.index,
         rpc_layer="grpc",
     )
+    limit_joining(len(cluster.addresses))
     options = tf.distribute.experimental.CommunicationOptions(implementation=way)
     return tf.distribute.MultiWorkerMirroredStrategy(resolver, options)
 

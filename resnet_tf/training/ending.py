@@ -14,7 +14,7 @@ from resnet_tf.evaluation import Predictions
 from resnet_tf.reporting import Journal, goodput
 from resnet_tf.reporting import journal as journals
 from resnet_tf.reporting.goodput import Goodput
-from resnet_tf.training import run_page, samples
+from resnet_tf.training import resume, run_page, samples, start
 from resnet_tf.training.meter import Meter
 from resnet_tf.training.run import Run
 from resnet_tf.training.saving import Saver
@@ -60,21 +60,31 @@ def write_page(
         reporting.say(f"report: {path}")
 
 
-def said_before(run: Run, resumed: Commit) -> dict | None:
-    """The "done" event of a run that is complete, so that its command can say it again."""
-    if resumed.step < run.total_steps:
+def say_again(config: Config, total_steps: int, resumed: Commit) -> dict | None:
+    """Says the "done" event of a run that is complete once more; None where it is not."""
+    if resumed.step < total_steps:
         return None
-    for event in reversed(journals.read(pathlib.Path(run.config.model_dir))):
+    for event in reversed(journals.read(pathlib.Path(config.model_dir))):
         done = event.get("event") == "done" and event.get("digest") == resumed.manifest["digest"]
         evaluation = event.get("eval")
-        if (
-            done
-            and isinstance(evaluation, dict)
-            and evaluation.get("split") == run.config.eval_split
-        ):
-            return {**event, "checkpoint": str(resumed.path)}  # it may have been moved
+        if done and isinstance(evaluation, dict) and evaluation.get("split") == config.eval_split:
+            event = {**event, "checkpoint": str(resumed.path)}  # it may have been moved
+            reporting.say(f"already complete at step {resumed.step}: {config.model_dir}")
+            journals.emit(event)
+            return event
     # Killed before the end, or asked for another split: only the evaluation is to do.
     return None
+
+
+def say_again_alone(config: Config) -> dict | None:
+    """The same before processes meet: some of them may have ended for good, with code 0."""
+    resumed, _ = resume.choose(config)
+    if not resumed or not resumed.manifest["config"]:
+        return None
+    if Config.from_json(resumed.manifest["config"]).changes(config):
+        return None  # which will be refused
+    total_steps = config.total_steps(start.data_of(config).records(config.train_split))
+    return say_again(config, total_steps, resumed)
 
 
 def tell_hung(config: Config, journal: Journal, after: str, seconds: float, stacks: str) -> None:

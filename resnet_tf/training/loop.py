@@ -20,13 +20,14 @@ from resnet_tf.distribution import (
     Cluster,
     DeviceRequest,
     make_strategy,
+    meet,
+    refuse_broken_sums,
     refuse_disagreement,
     wait_for_all,
 )
 from resnet_tf.errors import UserError
 from resnet_tf.evaluation import Predictions
 from resnet_tf.reporting import Console, Journal, goodput
-from resnet_tf.reporting import journal as journals
 from resnet_tf.reporting.goodput import Goodput
 from resnet_tf.stopping import STOPS, Asked, Stop
 from resnet_tf.training import (
@@ -104,6 +105,10 @@ def _train_together(
     The others do all that it does, in a directory of their own that nobody keeps.
     """
     together.refuse_alone_only(config)
+    if finished := ending.say_again_alone(config):
+        return finished
+    with stop.at_once():
+        meet(cluster, reporting.say)
     with together.naming_the_lost(cluster), together.own_directory(config, cluster) as here:
         home = pathlib.Path(config.model_dir)
         return _train_here(here, profiler, stop, cluster=cluster, home=home)
@@ -128,6 +133,7 @@ def _train_here(
         strategy = make_strategy(
             DeviceRequest.parse(config.devices), cluster, config.all_reduce, config.require_gpus
         )
+        refuse_broken_sums(strategy)
         stop.listen_again()
         manifest = start.data_of(config)
         seen = checkpoint.commits(home / "checkpoints")
@@ -138,9 +144,7 @@ def _train_here(
     if cluster:
         refuse_disagreement(strategy, cluster, together.to_agree_on(run, resumed))
     if resumed:
-        if finished := ending.said_before(run, resumed):
-            reporting.say(f"already complete at step {resumed.step}: {config.model_dir}")
-            journals.emit(finished)
+        if finished := ending.say_again(config, run.total_steps, resumed):
             return finished
         resume.tell_or_refuse_inexact(resumed, run.describe, config, reporting.say)
     saving.refuse_full(run)

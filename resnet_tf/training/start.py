@@ -11,12 +11,13 @@ import tensorflow as tf
 from resnet_tf import checkpoint, errors, faults, input, reporting
 from resnet_tf.checkpoint import Commit, Lock
 from resnet_tf.config import Config
+from resnet_tf.distribution import describe_devices, processes
 from resnet_tf.errors import UserError
 from resnet_tf.files import make_directory
 from resnet_tf.preparation import cached
 from resnet_tf.preprocessing import Preprocessing
 from resnet_tf.reporting import Journal
-from resnet_tf.training import fine_tuning, resume
+from resnet_tf.training import chosen, fine_tuning, resume
 from resnet_tf.training.run import Run, build
 from resnet_tf.training.schedules import Schedule
 
@@ -141,8 +142,23 @@ def open_journal(run: Run, resumed: Commit | None) -> Journal:
         raise cannot_write(model_dir, error) from error
     step = resumed.step if resumed else 0
     reporting.say(f"{'resumed from' if resumed else 'starting at'} step {step}: {model_dir}")
+    reporting.say(_in_a_line(run))
     changed = {"changes": run.describe["changes"]} if "changes" in run.describe else {}
     journal.write(
         "start", step=step, total_steps=run.total_steps, config=run.config.to_json(), **changed
     )
     return journal
+
+
+def _in_a_line(run: Run) -> str:
+    """Devices, batches, rate and length of a run."""
+    config, count, devices = run.config, processes(run.strategy), run.strategy.num_replicas_in_sync
+    rule = "" if config.rate_rule == "none" else (
+        f" by {config.rate_rule} rule from {config.learning_rate:g} for {config.rate_batch_size}"
+    )  # fmt: skip
+    return (
+        f"{describe_devices(run.strategy)}{f' in {count} processes' if count > 1 else ''}:"
+        f" {config.examples_a_step} examples a step, {config.examples_a_step / devices:g} a device;"
+        f" rate {chosen.rate_of(config):g}{rule}, {config.schedule};"
+        f" {run.records / config.examples_a_step:.5g} steps an epoch, {run.total_steps:,} in all"
+    )

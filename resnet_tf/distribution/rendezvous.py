@@ -1,0 +1,118 @@
+"""The processes of a cluster meet before TensorFlow joins them.
+
+While TensorFlow waits for other processes it says nothing, answers to no signal, and does so for an
+hour. So each process first listens at its own address, and waits until it has reached all others.
+"""
+
+import contextlib
+import socket
+import time
+from collections.abc import Callable, Iterator
+
+from resnet_tf import errors
+from resnet_tf.distribution.cluster import Cluster
+from resnet_tf.errors import UserError
+
+_CONNECT, _PAUSE, _SILENT = 2.0, 0.2, 5.0  # seconds: to try, between tries, before a word
+_JOIN_MS = 60_000  # in which TensorFlow must have joined processes that have met
+_SHOWN = 8
+
+
+def meet(cluster: Cluster, say: Callable[[str], None]) -> None:
+    """Returns once this process has reached every one, and every one has reached this.
+
+    Args:
+      cluster: with the seconds to wait, `start_timeout`.
+      say: is told in a sentence for whom it waits, where that takes long.
+
+    Raises:
+      UserError: 70 after that time, naming those that have not come.
+    """
+    begin, told = time.monotonic(), False
+    everyone = set(range(len(cluster.addresses)))
+    reached, came = set(), set()
+    with _listening(cluster.address) as listener:
+        while True:
+            reached |= {i for i in everyone - reached if _greet(cluster, i)}
+            came |= _greeted_by(listener)
+            missing = sorted((everyone - reached) | (everyone - came))
+            waited = time.monotonic() - begin
+            if not missing:
+                return
+            if waited > cluster.start_timeout:
+                raise _not_come(cluster, missing)
+            if waited > _SILENT and not told:
+                say(f"waiting for {_named(cluster, missing)}")
+                told = True
+            time.sleep(_PAUSE)
+
+
+@contextlib.contextmanager
+def _listening(address: str) -> Iterator[socket.socket]:
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("", int(address.rpartition(":")[2])))
+        listener.listen(socket.SOMAXCONN)
+        listener.setblocking(False)
+        yield listener
+
+
+def _greet(cluster: Cluster, other: int) -> bool:
+    """Tells another process the number of this one; whether it was there."""
+    host, _, port = cluster.addresses[other].rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), _CONNECT) as connection:
+            connection.sendall(b"%d\n" % cluster.index)
+    except OSError:
+        return False
+    return True
+
+
+def _greeted_by(listener: socket.socket) -> set[int]:
+    """The numbers of those that have come since."""
+    numbers = set()
+    while True:
+        try:
+            connection, _ = listener.accept()
+        except BlockingIOError:
+            return numbers
+        # A stranger may say nothing, or anything.
+        with connection, contextlib.suppress(OSError, ValueError):
+            connection.settimeout(_CONNECT)
+            numbers.add(int(connection.recv(16)))
+
+
+def _not_come(cluster: Cluster, missing: list[int]) -> UserError:
+    return UserError(
+        errors.INTERNAL,
+        f"not reached within {cluster.start_timeout:g} s: {_named(cluster, missing)}",
+        cluster.source,
+        "start all of them; --start_timeout gives them longer",
+    )
+
+
+def _named(cluster: Cluster, numbers: list[int]) -> str:
+    shown = ", ".join(f"process {i} ({cluster.addresses[i]})" for i in numbers[:_SHOWN])
+    more = len(numbers) - _SHOWN
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
+def limit_joining(count: int) -> None:
+    """Lets TensorFlow fail, and not wait an hour, where a process goes away as they join.
+
+    There is no public way to say so; where this one is gone, it waits.
+
+    Args:
+      count: of processes.
+    """
+    with contextlib.suppress(ImportError, AttributeError, TypeError):
+        from tensorflow.python.distribute import collective_all_reduce_strategy as theirs
+        from tensorflow.python.eager import context
+
+        job = theirs.coordination_config_pb2.CoordinatedJob(name="worker", num_tasks=count)
+        context.context().configure_coordination_service(
+            service_type="standalone",
+            service_leader="/job:worker/replica:0/task:0",
+            cluster_register_timeout_in_ms=_JOIN_MS,
+            coordinated_jobs=[job],
+        )
