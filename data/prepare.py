@@ -29,13 +29,13 @@ _OWN_FLAGS = {
     "cifar": ("labels",),
     "mnist": (),
     "imagenet": ("validation_labels", "synsets"),
-    "tfds": ("offline",),
+    "tfds": ("offline", "beam", "beam_options", "imports"),
     "tfrecord": ("classes",),
 }
 
 _SOURCE = flags.DEFINE_string("source", "folder", "folder, cifar, mnist, imagenet, tfds, tfrecord")
 _INPUT = flags.DEFINE_string("input", None, "folder or archive of the pictures; tfds: its name")
-_OUTPUT = flags.DEFINE_string("output", None, "directory to make")
+_OUTPUT = flags.DEFINE_string("output", None, "directory to make; --beam can do without")
 _NAME = flags.DEFINE_string("name", None, "name of the data set; default: that of the input")
 _LICENCE = flags.DEFINE_string("licence", None, "licence of the pictures; default: the source's")
 _SEED = flags.DEFINE_integer("seed", 0, "of the split and the order of records")
@@ -52,6 +52,9 @@ flags.DEFINE_string("labels", None, "cifar: fine or coarse, of CIFAR-100; defaul
 flags.DEFINE_string("validation_labels", None, "imagenet: file of the validation pictures' labels")
 flags.DEFINE_string("synsets", None, "imagenet: file of the synsets to keep, a line each")
 flags.DEFINE_bool("offline", None, "tfds: download nothing")
+flags.DEFINE_list("imports", None, "tfds: modules with builders of your own")
+flags.DEFINE_bool("beam", None, "tfds: generate a set that is not there by Apache Beam")
+flags.DEFINE_list("beam_options", None, "tfds: for Beam, as --runner=FlinkRunner,--parallelism=64")
 flags.DEFINE_string("classes", None, "tfrecord: file of the classes to keep, a line each")
 
 
@@ -61,6 +64,9 @@ def main(_):
         # While TensorFlow is imported, urllib3 opens a socket to see whether there is IPv6.
         socket.has_ipv6 = False
     runtime.configure()
+    if not _OUTPUT.value:
+        _generate()
+        return
     from resnet_tf.preparation import Bar, Recode, write_dataset
     from resnet_tf.reporting import journal, say
 
@@ -95,6 +101,19 @@ def main(_):
     )
 
 
+def _generate() -> None:
+    """Has TFDS make its own records, by Beam, and leaves them as they are."""
+    from resnet_tf.preparation import tfds_directory
+    from resnet_tf.reporting import journal, say
+
+    by_beam = _by_beam()
+    source = _INPUT.value
+    directory = tfds_directory.found(source) or tfds_directory.make(source, by_beam=by_beam)
+    say(f"{directory}: here TFDS keeps {source}; before it can be trained on:")
+    say(f"python data/check.py --data_dir={directory} --write_manifest")
+    journal.emit({"event": "generated", "directory": str(directory)})
+
+
 def _described(manifest, records: dict[str, int]) -> str:
     counts = ", ".join(f"{number:,} {split}" for split, number in records.items())
     classes = len(manifest.classes)
@@ -104,7 +123,7 @@ def _described(manifest, records: dict[str, int]) -> str:
 
 def _check_flags() -> None:
     for name, flag in (("input", _INPUT), ("output", _OUTPUT)):
-        if not flag.value:
+        if not flag.value and not (flag is _OUTPUT and _value("beam")):
             raise bad_flag(name, "must be given")
     source = _SOURCE.value
     if source not in _OWN_FLAGS:
@@ -113,6 +132,7 @@ def _check_flags() -> None:
         for name in names:
             if owner != source and _value(name) is not None:
                 raise bad_flag(name, f"is for --source={owner}, not for {source}")
+    _check_beam_flags()
     if _SEED.value < 0:
         raise bad_flag("seed", "must be 0 or more", _SEED.value)
     for name in ("workers", "max_side"):
@@ -127,6 +147,15 @@ def _check_flags() -> None:
     places = (pathlib.Path(os.path.realpath(flag.value)) for flag in (_OUTPUT, _INPUT))
     if source == "folder" and pathlib.Path.is_relative_to(*places):  # it would become a class
         raise bad_flag("output", "must not lie inside --input", _OUTPUT.value)
+
+
+def _check_beam_flags() -> None:
+    if _value("beam_options") is not None and not _value("beam"):
+        raise bad_flag("beam_options", "needs --beam")
+    if _value("beam"):
+        if _value("offline"):
+            raise bad_flag("beam", "generates a set, so it excludes --offline")
+        scripts.refuse_without("apache-beam", "generates the set", "--beam", "beam")
 
 
 def _listing():
@@ -150,12 +179,26 @@ def _listing():
         files = {name: _path(name) for name in ("validation_labels", "synsets")}
         return imagenet.listing(path, **files)
     if source == "tfds":
-        from resnet_tf.preparation import tfds
-
-        return tfds.listing(_INPUT.value, offline=bool(_value("offline")))
+        return _tfds_listing()
     from resnet_tf.preparation import tfrecord
 
     return tfrecord.listing(path, classes=_path("classes"))
+
+
+def _tfds_listing():
+    from resnet_tf.preparation import tfds
+
+    by_beam = _by_beam()
+    return tfds.listing(_INPUT.value, offline=bool(_value("offline")), by_beam=by_beam)
+
+
+def _by_beam():
+    """How Beam is to be used, None where it is not; TFDS then knows the user's own builders."""
+    from resnet_tf.preparation import beam, tfds_directory
+
+    by_beam = beam.download_config(_value("beam_options") or ()) if _value("beam") else None
+    tfds_directory.import_builders(_value("imports") or ())
+    return by_beam
 
 
 def _value(name: str):

@@ -104,12 +104,24 @@ def fail(error: UserError) -> None:
 
 def refuse_without_matplotlib(drawn: str, where: str) -> None:
     """Raises UserError 66 where `where` cannot draw what it is for."""
-    if importlib.util.find_spec("matplotlib") is None:
+    refuse_without("matplotlib", f"draws the {drawn}", where, "report")
+
+
+def refuse_without(package: str, does: str, where: str, extra: str) -> None:
+    """Raises UserError 66 where the package of an extra is not installed.
+
+    Args:
+      package: its name.
+      does: what it does here, as in "draws the curves".
+      where: the flag or script that needs it.
+      extra: of our own package, to install it with.
+    """
+    if importlib.util.find_spec(package.replace("-", "_")) is None:
         raise UserError(
             errors.MISSING_INPUT,
-            f"matplotlib is not installed, which draws the {drawn}",
+            f"{package} is not installed, which {does}",
             where,
-            "pip install -e '.[report]'",
+            f"pip install -e '.[{extra}]'",
         )
 
 

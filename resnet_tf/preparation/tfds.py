@@ -6,11 +6,8 @@ is read when, is decided here: one pass over the files checks them and reads lab
 picture's bytes are read again when they are wanted.
 """
 
-import contextlib
 import functools
-import os
 import pathlib
-import sys
 from collections.abc import Callable, Iterator
 
 import tensorflow as tf
@@ -18,15 +15,17 @@ import tensorflow as tf
 from resnet_tf import errors
 from resnet_tf.errors import UserError
 from resnet_tf.input import index
+from resnet_tf.preparation import tfds_directory
 from resnet_tf.preparation.picture import Listing, Picture
 from resnet_tf.preparation.stretch import Stretch
+from resnet_tf.preparation.tfds_directory import first_line, missing
 from resnet_tf.preparation.tfds_features import Example, refuse_foreign_code
 
 _INFO, _FEATURES = "dataset_info.json", "features.json"
 _UNLABELLED = -1
 
 
-def listing(source: str, *, offline: bool = False) -> Listing:
+def listing(source: str, *, offline: bool = False, by_beam=None) -> Listing:
     """All splits of a data set, under their own names and class names.
 
     The pictures' bytes are kept as TFDS stored them; arrays of pixels become PNG. Splits
@@ -39,6 +38,8 @@ def listing(source: str, *, offline: bool = False) -> Listing:
         `TFDS_DATA_DIR` (by default ~/tensorflow_datasets), its newest version there.
       offline: never touches the network; otherwise TFDS downloads and prepares a set that is
         not there.
+      by_beam: how TFDS prepares a set that its builder generates with Apache Beam, as
+        `beam.download_config` gives it; None: as TFDS chooses.
 
     Raises:
       UserError: 66 where the set or one of its files is missing, 65 for files that are
@@ -46,72 +47,29 @@ def listing(source: str, *, offline: bool = False) -> Listing:
     """
     import tensorflow_datasets as tfds
 
-    directory = _directory(str(source), offline)
+    found = tfds_directory.found(str(source))
+    directory = found or tfds_directory.make(str(source), offline=offline, by_beam=by_beam)
     for name in (_INFO, _FEATURES):
         if not (directory / name).is_file():
-            raise _missing(directory, f"there is no {name}")
+            raise missing(directory, f"there is no {name}")
     refuse_foreign_code(directory / _FEATURES)
     try:
         builder = tfds.builder_from_directory(directory)
     except Exception as error:  # TFDS and protobuf raise whatever they come upon
-        raise _bad(directory, f"TFDS cannot read it: {_first_line(error)}") from error
+        raise _bad(directory, f"TFDS cannot read it: {first_line(error)}") from error
     example = Example(builder.info, directory)
     splits = {split: _pictures(builder, split, example, directory) for split in builder.info.splits}
     unlabelled = [split for split, pictures in splits.items() if not pictures]
+    remarks = [f"{split!r} has no labels and is left out" for split in unlabelled]
+    if found and by_beam:
+        remarks.append(f"{found} was prepared already: Beam had nothing to do")
     return Listing(
         name=builder.info.full_name,
         licence=" ".join(builder.info.redistribution_info.license.split()) or "not stated",
         classes=example.classes,
         splits={split: pictures for split, pictures in splits.items() if pictures},
-        remarks=tuple(f"{split!r} has no labels and is left out" for split in unlabelled),
+        remarks=tuple(remarks),
     )
-
-
-def _directory(source: str, offline: bool) -> pathlib.Path:
-    """The prepared directory; makes it where that is allowed."""
-    path = pathlib.Path(source).expanduser()
-    if path.is_dir():
-        return path
-    if path.is_absolute() or source.startswith((".", "~")):
-        raise _missing(path, "no such directory")
-    home = pathlib.Path(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
-    prepared = _prepared(home, source)
-    if prepared or not offline:
-        return prepared or _prepare(home, source)
-    raise _missing(home / source.replace(":", "/"), f"there is no prepared {source}")
-
-
-def _prepared(home: pathlib.Path, source: str) -> pathlib.Path | None:
-    """The newest version of a set on the disk."""
-    name, _, version = source.partition(":")
-    for configs in ("", "*/"):
-        try:
-            papers = list((home / name).glob(f"{configs}{version or '*'}/{_INFO}"))
-        except (ValueError, NotImplementedError):  # not what a version looks like
-            return None
-        found = [path.parent for path in papers]
-        several = sorted({str(path.parent.relative_to(home)) for path in found})
-        if len(several) > 1:
-            raise _missing(home / name, f"there is more than one: {', '.join(several)}")
-        if found:
-            return max(found, key=_version)
-    return None
-
-
-def _version(path: pathlib.Path) -> list[int]:
-    return [int(part) if part.isdecimal() else -1 for part in path.name.split(".")]
-
-
-def _prepare(home: pathlib.Path, source: str) -> pathlib.Path:
-    import tensorflow_datasets as tfds
-
-    try:
-        with contextlib.redirect_stdout(sys.stderr):  # stdout is for results
-            builder = tfds.builder(source, data_dir=home)
-            builder.download_and_prepare()
-    except Exception as error:  # anything: a download, a checksum, the builder's own code
-        raise _missing(source, f"TFDS cannot prepare it: {_first_line(error)}") from error
-    return pathlib.Path(builder.data_dir)
 
 
 def _pictures(builder, split: str, example: Example, directory: pathlib.Path) -> list[Picture]:
@@ -145,7 +103,7 @@ def _records(
     paths = [pathlib.Path(path) for path in info.filepaths]
     for path in paths:
         if not path.is_file():
-            raise _missing(path, "a file of records is missing")
+            raise missing(path, "a file of records is missing")
     form = builder.info.file_format.value
     if form == "tfrecord":
         for path, expected in zip(paths, info.shard_lengths):
@@ -178,7 +136,7 @@ def _array_records(builder, split: str, expected: int, directory: pathlib.Path):
         )
         count = len(source)
     except Exception as error:  # the array_record package may be missing, or its file damaged
-        raise _bad(directory, f"cannot read array_record: {_first_line(error)}") from error
+        raise _bad(directory, f"cannot read array_record: {first_line(error)}") from error
     if count != expected:
         raise _bad(directory, f"expected {expected} records in {split!r}, found {count}")
     for number in range(count):
@@ -187,19 +145,6 @@ def _array_records(builder, split: str, expected: int, directory: pathlib.Path):
         except Exception as error:
             raise _bad(directory, f"record {number} of {split!r} is damaged") from error
         yield functools.partial(source.__getitem__, number), record
-
-
-def _first_line(error: Exception) -> str:
-    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-
-
-def _missing(where: object, what: str) -> UserError:
-    return UserError(
-        errors.MISSING_INPUT,
-        what,
-        where,
-        "name a set of TFDS that is prepared or can be downloaded, or its prepared directory",
-    )
 
 
 def _bad(where: object, what: str) -> UserError:
