@@ -19,7 +19,7 @@ test: $(SETUP)
 test-slow: $(SETUP)
 	$(PY) -m pytest -m slow
 
-# About two hours on two cores; writes docs/reliability.md.
+# About four hours on two cores; writes docs/reliability.md.
 test-faults: $(SETUP)
 	cd tests && ../$(PY) -m campaigns
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from resnet_tf import errors
 from resnet_tf.distribution.cluster import Cluster
@@ -46,6 +46,28 @@ def refuse_disagreement(strategy, cluster: Cluster, told: Mapping[str, object]) 
 def wait_for_all(strategy) -> None:
     """Returns once every process is here."""
     _gathered(strategy, [0])
+
+
+def make_largest(strategy, variable) -> Callable[[], int]:
+    """Builds a function that gives the largest value that a variable has in any process.
+
+    It is to be called by all of them, and returns once all have called.
+
+    Args:
+      strategy: of them.
+      variable: int64 scalar, one of each process.
+    """
+    import tensorflow as tf
+
+    @tf.function
+    def gather():
+        def of_replica():
+            replica = tf.distribute.get_replica_context()
+            return replica.all_gather(tf.reshape(variable.read_value(), [1]), axis=0)
+
+        return strategy.experimental_local_results(strategy.run(of_replica))[0]
+
+    return lambda: int(gather().numpy().max())
 
 
 def _gathered(strategy, values: list[int]) -> list[list[int]]:

@@ -103,14 +103,21 @@ def _across_devices(all_reduce: str, devices: list[str]) -> "tf.distribute.Cross
     return tf.distribute.HierarchicalCopyAllReduce() if all_reduce == "hierarchical" else None
 
 
+def refuse_alone_only(request: DeviceRequest, all_reduce: str) -> None:
+    """Raises UserError 64 for what a process of a cluster cannot have."""
+    if request.logical_cpus > 1:
+        raise bad_flag("devices", "cpu:N is for one process; start more processes instead")
+    if all_reduce == "hierarchical":
+        raise bad_flag("all_reduce", "hierarchical is for one process")
+
+
 def _make_multi_worker(
     request: DeviceRequest, cluster: Cluster, all_reduce: str, require_gpus: int
 ) -> "tf.distribute.Strategy":
     import tensorflow as tf
 
+    refuse_alone_only(request, all_reduce)
     gpus = tf.config.list_physical_devices("GPU")
-    if request.logical_cpus > 1:
-        raise bad_flag("devices", "cpu:N is for one process; start more processes instead")
     if request.kind == "gpu" and not gpus:
         raise _too_few_gpus(len(gpus))
     if request.kind == "cpu" and gpus:
@@ -120,8 +127,6 @@ def _make_multi_worker(
             raise _too_few_gpus(len(gpus))
         tf.config.set_visible_devices([gpus[number] for number in request.gpus], "GPU")
     _refuse_fewer(require_gpus, len(tf.config.get_visible_devices("GPU")))
-    if all_reduce == "hierarchical":
-        raise bad_flag("all_reduce", "hierarchical is for one process")
     ways = tf.distribute.experimental.CommunicationImplementation
     way = {"auto": ways.AUTO, "nccl": ways.NCCL, "ring": ways.RING}[all_reduce]
     resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(

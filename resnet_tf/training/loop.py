@@ -19,6 +19,7 @@ from resnet_tf.config import Config
 from resnet_tf.distribution import (
     Cluster,
     DeviceRequest,
+    make_largest,
     make_strategy,
     meet,
     refuse_broken_sums,
@@ -108,6 +109,7 @@ def _train_together(
     if finished := ending.say_again_alone(config):
         return finished
     with stop.at_once():
+        together.warn_of_strangers(cluster, reporting.say)
         meet(cluster, reporting.say)
     with together.naming_the_lost(cluster), together.own_directory(config, cluster) as here:
         home = pathlib.Path(config.model_dir)
@@ -179,8 +181,9 @@ def _train(
         run.config.step_timeout, functools.partial(ending.tell_hung, run.config, journal)
     )
     saver = Saver(run, resumed, journal, clock, mirror, not cluster or cluster.is_chief)
+    asked = make_largest(run.strategy, run.stop) if cluster else None
     observers = Observers(
-        journal, console, meter, clock, profiler, stop, watchdog, saver, alone=not cluster
+        journal, console, meter, clock, profiler, stop, watchdog, saver, asked_of_any=asked
     )
     watchdog.start()
     try:
@@ -332,7 +335,9 @@ def _evaluate(run: Run, step: int, observers: Observers) -> tuple[dict, Predicti
     with observers.goodput.during(goodput.EVALUATION):
         faults.at("evaluation")
         counts, predictions = run.evaluate(
-            progress=lambda done, of: observers.progressed(f"step {step}, {done} of {of} evaluated")
+            progress=lambda done, of: observers.progressed_together(
+                f"step {step}, {done} of {of} evaluated"
+            )
         )
     result = {"split": run.config.eval_split, **counts}
     observers.journal.write("eval", step=step, **result)

@@ -1,6 +1,7 @@
 """All that looks on while a run trains."""
 
 import dataclasses
+from collections.abc import Callable
 
 from resnet_tf.reporting import Console, Journal
 from resnet_tf.reporting.goodput import Goodput
@@ -17,7 +18,8 @@ class Observers:
     """Each by its name.
 
     Attributes:
-      alone: whether no other process trains the run, too.
+      asked_of_any: where other processes train the run, too: gives the most that any of them was
+        asked, a number of `STOPS`, once all have called it.
       agreed_to_stop: whether all processes have seen that one was asked to stop.
     """
 
@@ -29,7 +31,7 @@ class Observers:
     stop: Stop
     watchdog: Watchdog
     saver: Saver
-    alone: bool
+    asked_of_any: Callable[[], int] | None = None
     spikes: Spikes = dataclasses.field(default_factory=Spikes)
     agreed_to_stop: bool = False
 
@@ -40,8 +42,14 @@ class Observers:
         """
         self.watchdog.beat(to)
         self.saver.poll()
-        if self.alone or self.agreed_to_stop:
+        if self.asked_of_any is None or self.agreed_to_stop:
             self.stop.check()
+
+    def progressed_together(self, to: str) -> None:
+        """The same, at a place that all processes come to."""
+        if self.asked_of_any:
+            self.stops(self.asked_of_any())
+        self.progressed(to)
 
     def stops(self, asked: int) -> None:
         """In a step `asked`, a number of `STOPS`, was the most that any process was asked."""

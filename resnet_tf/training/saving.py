@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
-from resnet_tf import checkpoint, errors, reporting
+from resnet_tf import checkpoint, errors, faults, reporting
 from resnet_tf.checkpoint import Commit, Mirror, Retention
 from resnet_tf.errors import UserError
 from resnet_tf.reporting import Journal, goodput
@@ -161,6 +161,7 @@ class Saver:
         """The commit, and the seconds that it took. All that it uses is its own."""
         begin = time.perf_counter()
         if not self._writes:
+            faults.at("save.begin")
             path = self._run.commits / f"step_{step:09d}"
             return Commit(path, step, fields | {"digest": ""}), 0.0
         made = checkpoint.write(self._run.commits, step, tensors, fields)

@@ -50,6 +50,7 @@ def prepare(
     Raises:
       UserError: as `build`, `resume.refuse_mismatch` and `fine_tuning`.
     """
+    faults.at("build")
     origin = None if resumed else fine_tuning.origin_of(config)
     run = build(config, strategy, manifest, _pictures_of(config, resumed or origin), schedule)
     if resumed:

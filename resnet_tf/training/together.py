@@ -5,14 +5,14 @@ import dataclasses
 import pathlib
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import tensorflow as tf
 
 from resnet_tf import checkpoint, errors
 from resnet_tf.checkpoint import Commit
 from resnet_tf.config import Config
-from resnet_tf.distribution import Cluster
+from resnet_tf.distribution import Cluster, DeviceRequest, strategy
 from resnet_tf.errors import UserError, bad_flag
 from resnet_tf.reporting import journal
 from resnet_tf.training.run import Run
@@ -28,6 +28,15 @@ def refuse_alone_only(config: Config) -> None:
     for name, asked in alone.items():
         if asked:
             raise bad_flag(name, "is for one process", getattr(config, name))
+    strategy.refuse_alone_only(DeviceRequest.parse(config.devices), config.all_reduce)
+
+
+def warn_of_strangers(cluster: Cluster, say: Callable[[str], None]) -> None:
+    """Says that TensorFlow's ports are open to all, where that is not this machine alone."""
+    hosts = {address.rpartition(":")[0] for address in cluster.addresses}
+    if not hosts <= {"localhost", "127.0.0.1", "[::1]"}:
+        port = cluster.address.rpartition(":")[2]
+        say(f"whoever reaches port {port} can give it commands, see SECURITY.md")
 
 
 def to_agree_on(run: Run, resumed: Commit | None) -> dict:

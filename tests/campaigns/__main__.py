@@ -1,6 +1,6 @@
 """Runs campaigns, and writes docs/reliability.md where all of them were run in full.
 
-cd tests && python -m campaigns                        all, in full: about two hours on two cores
+cd tests && python -m campaigns                        all, in full: about four hours on two cores
 cd tests && python -m campaigns --count=5 kills starts
 """
 
@@ -19,7 +19,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
 import resnet_tf  # noqa: F401, I001  first: it prepares the process for TensorFlow
 import tensorflow as tf
-from campaigns import disks, kills, load, runs, states, stops
+from campaigns import clusters, disks, kills, load, runs, states, stops
 from resnet_tf.training import loop  # noqa: F401  loaded once, for all that are forked
 
 # Name: the campaign and its count in full.
@@ -34,6 +34,8 @@ CAMPAIGNS = {
     "not_finite": (states.not_finite, 100),
     "mismatches": (states.mismatches, 42),
     "overload": (load.overloaded, 20),
+    "victims": (clusters.victims, 45),
+    "restarts": (clusters.restarts, 50),
     "soak": (load.soak, 100_000),
 }
 _PAGE = runs.ROOT / "docs/reliability.md"

@@ -1,8 +1,9 @@
-"""train.py in two processes: one run, one writer, one stop, the same records as in one process."""
+"""train.py in several processes: one run, one writer, one stop, the records of one process."""
 
 import json
 import os
 import pathlib
+import shutil
 import signal
 import socket
 import subprocess
@@ -31,10 +32,13 @@ def run(*command, **environment):
     return [json.loads(line) for line in process.stdout.splitlines()], process.stderr
 
 
-def launched(model_dir, *of_the_launcher, flags=(), **environment):
+STEPS = "--steps=60"  # beyond the end of an epoch, which no batch ends with
+
+
+def launched(model_dir, *of_the_launcher, workers=2, flags=(), **environment):
     return run(
-        "tools/launch.py", "--workers=2", *of_the_launcher, "--", sys.executable, "train.py",
-        f"--model_dir={model_dir}", *MICRO, "--steps=40", "--sync_batch_norm", *flags,
+        "tools/launch.py", f"--workers={workers}", *of_the_launcher, "--", sys.executable,
+        "train.py", f"--model_dir={model_dir}", *MICRO, STEPS, "--sync_batch_norm", *flags,
         **environment,
     )  # fmt: skip
 
@@ -45,26 +49,69 @@ def together(tmp_path_factory):
     return model_dir, launched(model_dir)
 
 
-def test_two_processes_are_one_run(together, tmp_path):
-    model_dir, (events, stderr) = together
-    alone, _ = run("train.py", f"--model_dir={tmp_path}/alone", *MICRO, "--steps=40")
-    assert [(e["event"], e.get("step")) for e in events] == [
-        (e["event"], e.get("step")) for e in alone
-    ]
-    assert events[-1]["eval"]["examples"] == 360
-    rows, others = steps.read(model_dir), steps.read(tmp_path / "alone")
-    assert len(rows) == 40
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    model_dir = tmp_path_factory.mktemp("runs") / "alone"
+    return model_dir, run("train.py", f"--model_dir={model_dir}", *MICRO, STEPS)
+
+
+def assert_same_examples(model_dir, alone):
+    rows, others = steps.read(model_dir), steps.read(alone[0])
+    assert len(rows) == 60
     for column in ("order", "pictures", "learning_rate"):
         assert [row[column] for row in rows] == [row[column] for row in others]
-    # The same update but for rounding: statistics are those of the whole batch.
-    first = [float(row["loss"]) for row in (rows[0], others[0])]
-    assert first[0] == pytest.approx(first[1], rel=1e-5)
-    last = [float(row["loss"]) for row in (rows[9], others[9])]
-    assert last[0] == pytest.approx(last[1], rel=1e-2)
-    assert stderr.count("done: ") == 1 and "[1]" not in stderr
+    return [[float(row["loss"]) for row in each] for each in (rows, others)]
+
+
+def test_two_processes_are_one_run(together, alone):
+    """# fault F13, F14, F15"""
+    model_dir, (events, stderr) = together
+    assert [(e["event"], e.get("step")) for e in events] == [
+        (e["event"], e.get("step")) for e in alone[1][0]
+    ]
+    assert events[-1]["eval"]["examples"] == 360
+    losses = assert_same_examples(model_dir, alone)
+    # The same update but for rounding, which grows: statistics are those of the whole batch.
+    assert losses[0][0] == pytest.approx(losses[1][0], rel=1e-6)
+    assert losses[0][:10] == pytest.approx(losses[1][:10], rel=1e-2)
+    assert stderr.count("done: ") == 1 and "[1]" not in stderr and "ERROR" not in stderr
     left = {path.name for path in model_dir.iterdir()}
     assert left <= {"checkpoints", "journal.jsonl", "steps.csv", "report.html", "tensorboard"}
-    assert len(list((model_dir / "checkpoints").iterdir())) == 4
+    assert len(list((model_dir / "checkpoints").iterdir())) == 6
+    again, stderr = launched(model_dir)
+    assert again[-1] == events[-1] and "already complete at step 60" in stderr
+
+
+@pytest.mark.parametrize("workers", [3, pytest.param(4, marks=pytest.mark.slow)])
+def test_more_processes(tmp_path, alone, workers):
+    model_dir = tmp_path / "run"
+    events, _ = launched(model_dir, workers=workers, flags=BATCH_OF_3)
+    assert events[-1]["eval"]["examples"] == 360
+    killed, _ = launched(
+        tmp_path / "killed", "--max_restarts=3", workers=workers, flags=BATCH_OF_3,
+        RESNET_TF_FAULT="step:5", RESNET_TF_TESTING="1",
+    )  # fmt: skip
+    assert killed[-1]["digest"] == events[-1]["digest"]
+
+
+BATCH_OF_3 = ("--batch_size=24",)  # which 3 and 4 can share
+
+
+@pytest.mark.parametrize("counts", [(2, 1, 2), pytest.param((1, 2, 4), marks=pytest.mark.slow)])
+def test_a_run_goes_on_in_another_number_of_processes(tmp_path, alone, counts):
+    """# fault F12"""
+    model_dir = tmp_path / "run"
+    for workers, last in zip(counts, (20, 40, 60)):
+        command = ["train.py", f"--model_dir={model_dir}", *MICRO, STEPS, "--sync_batch_norm",
+                   "--allow_change=steps", "--schedule=constant", f"--steps={last}"]  # fmt: skip
+        if workers > 1:
+            command = ["tools/launch.py", f"--workers={workers}", "--", sys.executable, *command]
+        events, stderr = run(*command)
+        assert events[-1]["step"] == last
+        assert ("not bit-exact from here on: devices" in stderr) == (last > 20)
+    rows, others = steps.read(model_dir), steps.read(alone[0])
+    for column in ("order", "pictures"):
+        assert [row[column] for row in rows] == [row[column] for row in others]
 
 
 def test_killed_and_started_again_it_ends_in_the_same_bits(together, tmp_path):
@@ -127,9 +174,22 @@ def test_a_signal_to_one_stops_all_at_one_step(tmp_path, victim):
     assert not (tmp_path / "run/lock").exists()
 
 
+def test_a_signal_while_they_evaluate(tmp_path):
+    """Nearly all of the time: each of two steps is evaluated in 90 calls."""
+    processes = two(tmp_path / "run", "--steps=2", "--eval_every_steps=1", "--eval_batch_size=2",
+                    "--save_every_steps=1")  # fmt: skip
+    while not (tmp_path / "run/checkpoints/step_000000001").exists():
+        assert all(process.poll() is None for process in processes)
+        time.sleep(0.01)
+    processes[1].send_signal(signal.SIGTERM)
+    codes, said = ended(processes)
+    assert codes == [143, 143], said
+    assert checkpoint.find(tmp_path / "run").step == 1
+
+
 @pytest.mark.parametrize("victim", [0, 1])
 def test_when_one_is_killed_the_other_ends_and_says_so(tmp_path, victim):
-    """# fault F1"""
+    """# fault F1, F2"""
     processes = two(tmp_path / "run", "--steps=1000000")
     wait_for_a_step(tmp_path / "run", processes)
     processes[victim].kill()
@@ -139,6 +199,37 @@ def test_when_one_is_killed_the_other_ends_and_says_so(tmp_path, victim):
     assert last.startswith("ERROR 70: another process is gone, or cannot be reached: ")
     assert "Traceback" not in said[1 - victim]
     assert checkpoint.find(tmp_path / "run").step % 10 == 0
+
+
+def test_one_that_is_stopped_ends_all(tmp_path):
+    """# fault F6: the others' watchdog, or TensorFlow's heartbeat, ends them."""
+    processes = two(tmp_path / "run", "--steps=1000000", "--step_timeout=20")
+    wait_for_a_step(tmp_path / "run", processes)
+    processes[1].send_signal(signal.SIGSTOP)
+    assert processes[0].wait(120) == 70
+    processes[1].kill()
+    codes, said = ended(processes)
+    assert codes == [70, -signal.SIGKILL]
+    assert "ERROR 70: " in said[0]
+    assert checkpoint.find(tmp_path / "run").step % 10 == 0
+
+
+def test_a_record_that_one_process_cannot_use(tmp_path):
+    """# fault F11"""
+    data = shutil.copytree(ROOT / "data/digits", tmp_path / "data")
+    (shard,) = data.glob("train-*")
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 1
+    shard.write_bytes(content)
+    process = subprocess.run(
+        [sys.executable, "tools/launch.py", "--workers=2", "--", sys.executable, "train.py",
+         f"--model_dir={tmp_path}/run", *MICRO, STEPS, f"--data_dir={data}", "--reader=indexed"],
+        cwd=ROOT, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert process.returncode == 65, process.stderr
+    lines = [line for line in process.stderr.splitlines() if "ERROR" in line]
+    assert "ERROR 65: the record fails its checksum" in lines[0]
+    assert "ended first, with code 65" in process.stderr and "Traceback" not in process.stderr
 
 
 def test_processes_that_do_not_agree(tmp_path):
