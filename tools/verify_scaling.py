@@ -68,8 +68,8 @@ def _tell(step: int, found) -> None:
     """A line an update."""
     from resnet_tf.reporting import say
 
-    said = [f"from one device with {way}: {_apart(d)}" for way, d in found.items()]
-    say(f"update {step}: {'; '.join(said)}")
+    said = "; ".join(f"with {way}: {_apart(d)}" for way, d in found.items())
+    say(f"update {step}: from one device {said}")
 
 
 def _apart(difference) -> str:
