@@ -150,7 +150,7 @@ def test_a_scale_that_is_wrong_on_one_device_as_well(usual, made, monkeypatch):
     twice = gradients_times(2)
     in_shares = broken(dataclasses.replace(once, gradient=InShares(once.gradient, 2)), twice)
     monkeypatch.setattr(as_one, "in_shares", lambda twin, shares: in_shares)
-    verdict = verify(broken(run, twice))
+    verdict = scaling.verify(broken(run, twice), 5, pytest.fail)
     assert verdict.largest < 1e-6
     assert verdict.reason.startswith("their gradient is ") and verdict.reason.endswith(TWICE)
     assert scaling._reason(verdict_in_shares(verdict), []) == ""
