@@ -33,6 +33,22 @@ def test_two_devices_make_the_update_of_one(script, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_what_is_out_of_bounds_ends_with_76_after_its_event(script, tmp_path):
+    """With bounds that nothing is in, from a module that Python loads before the script."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "from resnet_tf.training import scaling\nscaling._WITHIN = -1\n"
+    )
+    flags = ("--devices=cpu:2", "--nowhole_batch", *MICRO[:2], "--updates=1")
+    path = f"{tmp_path}:{forked.ROOT}"
+    process = script("tools/verify_scaling.py", *flags, PYTHONPATH=path)
+    assert process.returncode == 76, process.stderr
+    (event,) = map(json.loads, process.stdout.splitlines())
+    assert event["ok"] is False and list(event["updates"][0]) == ["step", "shares"]
+    error = process.stderr.splitlines()[-1]
+    assert error.startswith("ERROR 76: 2 replicas do not make the update of one device: ")
+    assert event["reason"] in error and " | --devices | see whether --devices=cpu:2" in error
+
+
 MISTAKES = [
     (["--devices=cpu"], 64, "devices must name two or more, since one is compared with the others,"
                             " got 1 x CPU | --devices"),

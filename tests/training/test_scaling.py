@@ -10,8 +10,11 @@ from resnet_tf import models
 from resnet_tf.errors import UserError
 from resnet_tf.training import as_one, chosen, scaling, start
 from resnet_tf.training.as_one import Difference
+from resnet_tf.training.gradient import Sums
 from resnet_tf.training.run import make_step
 from resnet_tf.training.shares import InShares
+
+import tensorflow as tf  # isort: skip
 
 UPDATES = 2
 
@@ -60,28 +63,53 @@ def verify(run, **told):
     return scaling.verify(run, UPDATES, pytest.fail, **told)
 
 
-class Broken:
-    """A gradient whose sums are changed on the way."""
+class Wrong:
+    """A gradient whose sums are multiplied on the way; by 1 until a test says otherwise."""
 
-    def __init__(self, gradient, change):
-        self._gradient, self._change = gradient, change
+    def __init__(self, gradient):
+        self._gradient = gradient
         self.variables, self.moved = gradient.variables, gradient.moved
         self.synchronized = gradient.synchronized
+        with tf.device("CPU:0"):  # plain variables, so that one trace serves all tests
+            names = ("gradients", "one_gradient", "statistics", "loss")
+            self.factors = {name: tf.Variable(1.0, trainable=False) for name in names}
 
     def __call__(self, values, batch):
-        return self._change(self._gradient(values, batch))
+        sums, by = self._gradient(values, batch), self.factors
+        first, *others = (by["gradients"] * g for g in sums.gradients)
+        statistics = [by["statistics"] * seen for seen in sums.statistics]
+        gradients = [by["one_gradient"] * first, *others]
+        return Sums(gradients, statistics, by["loss"] * sums.loss, sums.correct)
+
+    def set(self, **factors):
+        for name, variable in self.factors.items():
+            variable.assign(factors.get(name, 1.0))
 
 
-def broken(run, change):
-    """A run whose step is right but for its gradient's sums."""
-    config, schedule = run.config, chosen.schedule_from(run.config, run.records)
-    gradient = Broken(run.gradient, change)
+def with_gradient(run, gradient, **changes):
+    """A run with the step of another gradient, and of a configuration that is changed."""
+    config = dataclasses.replace(run.config, **changes)
+    schedule = chosen.schedule_from(config, run.records)
     train = make_step(config, run.strategy, run.state, gradient, schedule)
     return dataclasses.replace(run, train=train)
 
 
-def gradients_times(factor):
-    return lambda sums: dataclasses.replace(sums, gradients=[factor * g for g in sums.gradients])
+@pytest.fixture(scope="module")
+def made_wrong(made):
+    wrong = Wrong(made[0].gradient)
+    return with_gradient(made[0], wrong), wrong
+
+
+@pytest.fixture
+def wrong(usual, made_wrong):
+    """Verifies the usual run with wrong sums."""
+    run, gradient = made_wrong
+
+    def verify_with(**factors):
+        gradient.set(**factors)
+        return verify(run, whole=False)
+
+    return verify_with
 
 
 RIGHT = {
@@ -108,7 +136,9 @@ def test_synchronised_statistics_are_those_of_the_whole_batch(prepare, monkeypat
     verdict = verify(run)
     assert (verdict.statistics, verdict.exact) == ("synchronized", "whole batch")
     assert verdict.reason == "" and {tuple(f) for _, f in verdict.updates} == {("whole batch",)}
-    assert_scale(verify(broken(run, gradients_times(2))), 2)
+    twice = Wrong(run.gradient)
+    twice.set(gradients=2)
+    assert_scale(verify(with_gradient(run, twice)), 2)
 
 
 def test_local_statistics_are_far_from_the_whole_batch_and_no_mistake(usual):
@@ -140,17 +170,18 @@ def assert_scale(verdict, factor):
 
 
 @pytest.mark.parametrize("factor", [2, 0.5])
-def test_a_gradient_of_another_scale(usual, factor):
-    assert_scale(verify(broken(usual, gradients_times(factor)), whole=False), factor)
+def test_a_gradient_of_another_scale(wrong, factor):
+    assert_scale(wrong(gradients=factor), factor)
 
 
-def test_a_scale_that_is_wrong_on_one_device_as_well(usual, made, monkeypatch):
+def test_a_scale_that_is_wrong_on_one_device_as_well(usual, made, made_wrong, monkeypatch):
     """As where the loss were divided by the examples of a replica; the whole batch shows it."""
-    run, once, _ = made
-    twice = gradients_times(2)
-    in_shares = broken(dataclasses.replace(once, gradient=InShares(once.gradient, 2)), twice)
-    monkeypatch.setattr(as_one, "in_shares", lambda twin, shares: in_shares)
-    verdict = scaling.verify(broken(run, twice), 5, pytest.fail)
+    run, twice = made_wrong
+    of_one = Wrong(InShares(made[1].gradient, 2))
+    for gradient in (twice, of_one):
+        gradient.set(gradients=2)
+    monkeypatch.setattr(as_one, "in_shares", lambda twin, shares: with_gradient(twin, of_one))
+    verdict = scaling.verify(run, 5, pytest.fail)
     assert verdict.largest < 1e-6
     assert verdict.reason.startswith("their gradient is ") and verdict.reason.endswith(TWICE)
     assert scaling._reason(verdict_in_shares(verdict), []) == ""
@@ -162,38 +193,21 @@ def verdict_in_shares(verdict):
     return dataclasses.replace(verdict, updates=updates, reason="")
 
 
-CHANGED = {
-    "moving statistics are not the mean over replicas": lambda sums: dataclasses.replace(
-        sums, statistics=[2 * seen for seen in sums.statistics]
-    ),
-    "the loss is not the sum over replicas": lambda sums: dataclasses.replace(
-        sums, loss=2 * sums.loss
-    ),
-}
+@pytest.mark.parametrize(("factors", "reason"), [
+    ({"statistics": 2}, "moving statistics are not the mean over replicas ("),
+    ({"loss": 2}, "the loss is not the sum over replicas ("),
+    # As where a device computes wrongly.
+    ({"one_gradient": 1.01}, "their gradients differ: random numbers that depend on the replica"),
+])  # fmt: skip
+def test_sums_that_are_wrong(wrong, factors, reason):
+    assert wrong(**factors).reason.startswith(reason)
+    assert wrong().reason == ""
 
 
-@pytest.mark.parametrize("reason", CHANGED)
-def test_sums_that_are_wrong(usual, reason):
-    verdict = verify(broken(usual, CHANGED[reason]), whole=False)
-    assert verdict.reason.startswith(f"{reason} (")
-
-
-def test_a_gradient_that_differs_a_little(usual):
-    """In one variable, by a hundredth, as where a device computes wrongly."""
-
-    def off(sums):
-        first, *others = sums.gradients
-        return dataclasses.replace(sums, gradients=[1.01 * first, *others])
-
-    verdict = verify(broken(usual, off), whole=False)
-    assert verdict.reason.startswith("their gradients differ: random numbers that depend on")
-
-
-def test_another_update_of_the_same_gradient(prepare):
-    run = prepare(weight_decay=0.5)
-    other = dataclasses.replace(run, config=dataclasses.replace(run.config, weight_decay=0.25))
+def test_another_update_of_the_same_gradient(usual):
+    other = with_gradient(usual, usual.gradient, clip="norm", clip_at=1e-3)
     reason = verify(other, whole=False).reason
-    assert reason.startswith("of the same gradient they make another update: decay, clipping")
+    assert reason.startswith("of the same gradient they make another update: decay, clip")
 
 
 class Later:
@@ -240,10 +254,9 @@ def test_steps_that_the_loss_scale_leaves_out_do_not_count(prepare, monkeypatch)
         verify(run, whole=False)
 
 
-def test_a_loss_that_is_not_finite(usual):
-    run = broken(usual, lambda sums: dataclasses.replace(sums, loss=sums.loss / 0))
+def test_a_loss_that_is_not_finite(wrong):
     with pytest.raises(UserError, match="ERROR 76: loss or gradient is not finite at step 1"):
-        verify(run, whole=False)
+        wrong(loss=np.inf)
 
 
 def test_what_is_equal_different_and_infinite():
