@@ -41,8 +41,8 @@ class Difference:
 
     Attributes:
       by_kind: of the variables of each kind; "loss" and "gradient norm" are kinds as well.
-      variable: the one whose own update is furthest off.
-      of_variable: its difference.
+      variable: the one in which the variables that are furthest off differ most.
+      of_variable: the difference of its own update.
       gradient_ratio: length of the replicas' gradient over that of the one device's.
       same_pictures: whether both had the same records, and the same pixels of them.
     """
@@ -149,15 +149,18 @@ def _difference(
         kind = _kind(name, trained)
         kinds[kind] = kinds.get(kind, np.zeros(3)) + three
     by_kind = {kind: _relative(three) for kind, three in kinds.items()}
+    furthest = max(by_kind, key=by_kind.__getitem__)
+    worst = max(
+        (name for name in squares if _kind(name, trained) == furthest),
+        key=lambda name: squares[name][0],
+    )
     for name in ("loss", "gradient_norm"):
         u, v = (float(x[name][0]) for x in (health, of_one))
         by_kind[name.replace("_", " ")] = _relative(np.square([u - v, u, v]))
-    of_variables = {name: _relative(three) for name, three in squares.items()}
-    worst = max(of_variables, key=of_variables.__getitem__)
     return Difference(
         by_kind,
         worst,
-        of_variables[worst],
+        _relative(squares[worst]),
         _ratio(float(health["gradient_norm"][0]), float(of_one["gradient_norm"][0])),
         all((health[name] == of_one[name]).all() for name in ("order", "pictures")),
     )

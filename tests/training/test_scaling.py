@@ -275,6 +275,17 @@ def test_what_is_equal_different_and_infinite():
     assert apart([np.inf, 1], [1, 1]) == apart([np.nan, 1], [1, 1]) == 2.0
 
 
+def test_weights_may_differ_more_where_rounding_makes_full_steps():
+    def reason(kinds, loose=scaling._OF_ROUNDING):
+        found = Difference({"gradient norm": 0, **kinds}, "v", 0.0, 1.0, True)
+        return scaling._reason(scaling.Verdict(2, "none", [(1, {"shares": found})], "", loose), [])
+
+    assert reason({"weights": 0.2, "average": 0.2}) == ""
+    assert "another update" in reason({"weights": 0.2}, frozenset())
+    assert "another update" in reason({"weights": 0.3})
+    assert "another update" in reason({"weights": 0.2, "adam_first": 1e-3})
+
+
 def test_one_unlucky_update_at_once_is_rounding_and_two_of_three_are_not():
     def verdict(*largest):
         made = [
