@@ -2,7 +2,8 @@
 
 What can be read off flags, data and directories comes first, a line each (`foreseen`). Where
 nothing is wrong there, the run is built and tried: a few steps, a commit, a restore, an evaluation
-of a few batches, and from their times how long the whole will take. The commit lies in a temporary
+of a few batches, whether several devices make the update of one, and from their times how long the
+whole will take. The commit lies in a temporary
 directory beside the model directory, on the same file system, which is removed again, also after
 Ctrl-C.
 
@@ -55,12 +56,14 @@ def _try_out(found: Findings, config: Config, manifest, strategy, resumed: Commi
     """Builds the run and tries what it will do, up to the first problem."""
     run = _build(found, config, manifest, strategy, resumed)
     step, times = resumed.step if resumed else 0, tried.Times()
+    several = strategy.num_replicas_in_sync > 1
     with _beside(pathlib.Path(config.model_dir)) as directory:
         for name, look, arguments in (
             ("steps", tried.steps, (run, step, times)),
             ("commit", tried.commit, (run, directory, times)),
             ("evaluation", tried.evaluation, (run, times)),
             ("memory", tried.memory, (run,)),
+            *([("replicas", tried.replicas, (run,))] if several else []),
             ("time", tried.time, (run, step, times)),
         ):
             found.attempt(name, look, *arguments)

@@ -144,22 +144,34 @@ def build(
         plan=plan,
         gradient=gradient,
         describe=_describe(config, manifest, held_out_pictures, strategy),
-        train=make_train_step(
-            strategy,
-            state,
-            gradient,
-            schedule=schedule,
-            accumulate=config.accumulate,
-            clip=chosen.clip_from(config, model),
-            xla=config.xla,
-            stop=stop,
-            several=processes(strategy) > 1,
-        ),
+        train=make_step(config, strategy, state, gradient, schedule, stop),
         stop=stop,
         feed=Feed(config, strategy, manifest, pictures),
         evaluate=_evaluations(config, strategy, state, held_out, preprocess),
         held_out=held_out,
         manifest=manifest,
+    )
+
+
+def make_step(
+    config: Config,
+    strategy: tf.distribute.Strategy,
+    state: TrainingState,
+    gradient: Gradient,
+    schedule: Schedule,
+    stop: tf.Variable | None = None,
+) -> Callable:
+    """The traced function of `make_train_step`, as `config` says."""
+    return make_train_step(
+        strategy,
+        state,
+        gradient,
+        schedule=schedule,
+        accumulate=config.accumulate,
+        clip=chosen.clip_from(config, state.model),
+        xla=config.xla,
+        stop=stop,
+        several=processes(strategy) > 1,
     )
 
 

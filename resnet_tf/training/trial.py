@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import tensorflow as tf
 
+from resnet_tf import errors
+from resnet_tf.errors import UserError
 from resnet_tf.training.run import Run
 
 
@@ -41,3 +43,20 @@ def calls(
                 break
             yield {name: values.numpy() for name, values in health.items()}
             step = int(run.step.numpy())
+
+
+def finite(health: dict[str, np.ndarray], step: int) -> dict[str, np.ndarray]:
+    """The health of a step, which a loss scale may have left out.
+
+    Raises:
+      UserError: 76 where its loss or its gradient is not finite otherwise.
+    """
+    if (health["finite"] | health["overflowed"]).all():
+        return health
+    raise UserError(
+        errors.NUMERICAL,
+        f"loss or gradient is not finite at step {step} (loss {health['loss'][-1]:g}, gradient norm"
+        f" {health['gradient_norm'][-1]:g})",
+        f"step {step}",
+        "give a lower --learning_rate, more --warmup or --clip=norm",
+    )

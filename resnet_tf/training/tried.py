@@ -14,11 +14,12 @@ import tensorflow as tf
 
 from resnet_tf import checkpoint, errors
 from resnet_tf.errors import UserError
-from resnet_tf.training import trial
+from resnet_tf.training import scaling, trial
 from resnet_tf.training.findings import Findings, duration, size
 from resnet_tf.training.run import Run
 
 _MOST_STEPS, _MOST_SECONDS = 20, 8.0
+_COMPARED_UPDATES = 2
 _EVALUATED_BATCHES = 2
 # A share of the time of a step, beyond which its batch comes too late.
 _MUCH_WAITING = 0.2
@@ -43,14 +44,7 @@ def steps(found: Findings, run: Run, step: int, times: Times) -> None:
         begin = perf_counter()
         health = next(calls)
         seconds.append(perf_counter() - begin)
-        if not (health["finite"] | health["overflowed"]).all():
-            raise UserError(
-                errors.NUMERICAL,
-                f"loss or gradient is not finite at step {step + len(seconds)}"
-                f" (loss {health['loss'][-1]:g}, gradient norm {health['gradient_norm'][-1]:g})",
-                f"step {step + len(seconds)}",
-                "give a lower --learning_rate, more --warmup or --clip=norm",
-            )
+        trial.finite(health, step + len(seconds))
         waited += float(health["input_wait"].sum()) if len(seconds) > 1 else 0.0
     times.step = float(np.median(seconds[1:]))
     speed, share = run.config.examples_a_step / times.step, waited / sum(seconds[1:])
@@ -127,6 +121,23 @@ def _peak_of_process() -> int:
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def replicas(found: Findings, run: Run) -> None:
+    """Whether several devices make the update of one."""
+    try:
+        verdict = scaling.verify(
+            run, _COMPARED_UPDATES, lambda text: found.warn("data", text), whole=False
+        )
+    except tf.errors.ResourceExhaustedError:
+        # Which says nothing of the run: each of its devices has a share alone.
+        text = "not compared with one device, on which the whole batch does not fit at once"
+        found.warn("replicas", text)
+        return
+    if problem := verdict.problem():
+        raise problem
+    found.ok("replicas", str(verdict), replicas=verdict.replicas,
+             replicas_difference=verdict.largest)  # fmt: skip
 
 
 def time(found: Findings, run: Run, step: int, times: Times) -> None:

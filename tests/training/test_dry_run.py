@@ -12,7 +12,7 @@ import small_runs
 from resnet_tf import checkpoint
 from resnet_tf.config import Config
 from resnet_tf.errors import UserError
-from resnet_tf.training import dry_run, findings, foreseen, tried
+from resnet_tf.training import dry_run, findings, foreseen, scaling, tried
 from resnet_tf.training.findings import Findings
 
 import tensorflow as tf  # isort: skip
@@ -138,6 +138,8 @@ def test_what_a_rule_and_parts_make_of_batch_and_rate(check):
     last = 0.1 * (1 + np.cos(np.pi * 8 / 9))
     assert event["rate_last"] == pytest.approx(last, rel=1e-6)
     assert told["rate"].endswith("(cosine, 1 steps of warm-up, by linear rule from 0.4 for 16)")
+    assert told["replicas"].startswith("2 replicas give the update of one, largest difference ")
+    assert event["replicas"] == 2 and event["replicas_difference"] < 1e-6
 
 
 def test_a_run_that_is_there_is_resumed_and_stays_as_it_is(check, data, tmp_path):
@@ -204,6 +206,25 @@ def test_problems(check, told, code, name, message):
     _, found, error = check(**told)
     assert error.code == code and message in str(error)
     assert message in lines(found, "error")[name]
+
+
+def test_replicas_that_do_not_make_the_update_of_one(check, monkeypatch):
+    wrong = scaling.Verdict(2, "local", [], "their gradients differ")
+    monkeypatch.setattr(tried.scaling, "verify", lambda *_, **__: wrong)
+    event, found, error = check(devices="cpu:2")
+    assert error.code == 76 and event["problems"] == [str(error)]
+    assert lines(found, "error")["replicas"].startswith(
+        "2 replicas do not make the update of one device: their gradients differ | --devices | see"
+    )
+
+
+def test_a_batch_that_does_not_fit_on_one_device_says_nothing_of_several(check, monkeypatch):
+    def full(*_, **__):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating")
+
+    monkeypatch.setattr(tried.scaling, "verify", full)
+    _, found, error = check(devices="cpu:2")
+    assert error is None and "not compared with one device" in lines(found, "warning")["replicas"]
 
 
 def test_a_shard_of_another_size(check, data, tmp_path):
