@@ -16,12 +16,11 @@ import statistics
 import sys
 import time
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-sys.path.insert(0, str(ROOT / "benchmarks"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
-import machine
-import rounds as turns
+from benchmarks import machine
+from benchmarks import rounds as turns
+from benchmarks.rounds import ROOT
 
 BATCH, SIDE, RECORDS, CALLS, STEPS = 128, 32, 512, 5, 8
 REFERENCE = "no strategy"

@@ -12,8 +12,11 @@ import time
 
 import pytest
 
-from resnet_tf import checkpoint
+from resnet_tf import checkpoint, input
+from resnet_tf.input import Order
 from resnet_tf.reporting import steps
+
+import tensorflow as tf  # isort: skip
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 MICRO = (
@@ -83,15 +86,25 @@ def test_two_processes_are_one_run(together, alone):
 
 
 @pytest.mark.parametrize("workers", [3, pytest.param(4, marks=pytest.mark.slow)])
-def test_more_processes(tmp_path, alone, workers):
+def test_more_processes(tmp_path, workers):
     model_dir = tmp_path / "run"
     events, _ = launched(model_dir, workers=workers, flags=BATCH_OF_3)
     assert events[-1]["eval"]["examples"] == 360
+    order = Order((input.Manifest.load(ROOT / "data/digits").records("train"),), 0)
+    for step, row in enumerate(steps.read(model_dir)):
+        ids = order.at(step * 24 + tf.range(24, dtype=tf.int64))[0].numpy()
+        assert int(row["order"]) == fingerprint(ids.tolist())
     killed, _ = launched(
         tmp_path / "killed", "--max_restarts=3", workers=workers, flags=BATCH_OF_3,
         RESNET_TF_FAULT="step:5", RESNET_TF_TESTING="1",
     )  # fmt: skip
     assert killed[-1]["digest"] == events[-1]["digest"]
+
+
+def fingerprint(ids):
+    """The sum of (2i + 1) · 0x9E3779B97F4A7C15 · id i, modulo 2^64, as the signed number."""
+    total = sum((2 * i + 1) * 0x9E3779B97F4A7C15 * record for i, record in enumerate(ids)) % 2**64
+    return total - 2**64 if total >= 2**63 else total
 
 
 BATCH_OF_3 = ("--batch_size=24",)  # which 3 and 4 can share
