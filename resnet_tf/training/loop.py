@@ -155,7 +155,8 @@ def _train_here(
         if resumed and writes:
             resume.set_aside(damaged, resumed, reporting.say)
         stop.tell(lambda code: run.stop.assign(STOPS.index(code)))
-        done = _train(run, resumed, clock, profiler, stop, mirror, cluster)
+        elsewhere = None if writes else home / "checkpoints"
+        done = _train(run, resumed, clock, profiler, stop, mirror, cluster, elsewhere)
         if cluster:
             wait_for_all(strategy)  # who leaves early looks lost to the others
         return done
@@ -171,6 +172,7 @@ def _train(
     stop: Stop,
     mirror: Mirror | None,
     cluster: Cluster | None,
+    elsewhere: pathlib.Path | None,
 ) -> dict:
     step = resumed.step if resumed else 0
     journal = start.open_journal(run, resumed)
@@ -180,7 +182,7 @@ def _train(
     watchdog = Watchdog(
         run.config.step_timeout, functools.partial(ending.tell_hung, run.config, journal)
     )
-    saver = Saver(run, resumed, journal, clock, mirror, not cluster or cluster.is_chief)
+    saver = Saver(run, resumed, journal, clock, mirror, elsewhere)
     asked = make_largest(run.strategy, run.stop) if cluster else None
     observers = Observers(
         journal, console, meter, clock, profiler, stop, watchdog, saver, asked_of_any=asked

@@ -48,7 +48,7 @@ class Saver:
       journal: where each commit is noted.
       clock: of the run.
       mirror: of the run, where it is in a store.
-      writes: False in a process beside the chief, which commits the same state.
+      elsewhere: in a process beside the chief, which commits the same state: where.
     """
 
     def __init__(
@@ -58,9 +58,9 @@ class Saver:
         journal: Journal,
         clock: Goodput,
         mirror: Mirror | None = None,
-        writes: bool = True,
+        elsewhere: pathlib.Path | None = None,
     ):
-        self._mirror, self._writes = mirror, writes
+        self._mirror, self._elsewhere = mirror, elsewhere
         self._run, self._journal, self._clock = run, journal, clock
         self._last, self._background = resumed, None
         self._writing: tuple[int, Future] | None = None
@@ -160,9 +160,9 @@ class Saver:
     def _write(self, step: int, tensors: dict, fields: dict) -> tuple[Commit, float]:
         """The commit, and the seconds that it took. All that it uses is its own."""
         begin = time.perf_counter()
-        if not self._writes:
+        if self._elsewhere:
             faults.at("save.begin")
-            path = self._run.commits / f"step_{step:09d}"
+            path = self._elsewhere / f"step_{step:09d}"
             return Commit(path, step, fields | {"digest": ""}), 0.0
         made = checkpoint.write(self._run.commits, step, tensors, fields)
         if self._mirror:

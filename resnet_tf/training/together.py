@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import hashlib
 import pathlib
 import shutil
 import tempfile
@@ -9,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 import tensorflow as tf
 
+import resnet_tf
 from resnet_tf import checkpoint, errors
 from resnet_tf.checkpoint import Commit
 from resnet_tf.config import Config
@@ -50,8 +52,17 @@ def to_agree_on(run: Run, resumed: Commit | None) -> dict:
         "preprocessing": run.describe["preprocessing"],
         "resumed step": resumed.step if resumed else 0,
         "state": checkpoint.digest_of(run.tensors()),
+        "code": _code_of(pathlib.Path(resnet_tf.__file__).parent),
         "versions": [environment["resnet_tf"], environment.get("tensorflow")],
     }
+
+
+def _code_of(package: pathlib.Path) -> str:
+    """sha256 of all its files of Python: a version may be that of a checkout that was changed."""
+    digest = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        digest.update(f"{path.relative_to(package)}\0".encode() + path.read_bytes())
+    return digest.hexdigest()
 
 
 @contextlib.contextmanager

@@ -183,7 +183,8 @@ def test_a_signal_to_one_stops_all_at_one_step(tmp_path, victim):
     codes, said = ended(processes)
     assert codes == [143, 143], said
     step = checkpoint.find(tmp_path / "run").step
-    assert all(f"at step {step}, which is committed" in err for err in said)
+    where = f"at step {step}, which is committed | {tmp_path}/run/checkpoints/step_{step:09d} | "
+    assert all(where in err for err in said)
     assert not (tmp_path / "run/lock").exists()
 
 
