@@ -189,16 +189,18 @@ def test_a_signal_to_one_stops_all_at_one_step(tmp_path, victim):
 
 
 def test_a_signal_while_they_evaluate(tmp_path):
-    """Nearly all of the time: each of two steps is evaluated in 90 calls."""
-    processes = two(tmp_path / "run", "--steps=2", "--eval_every_steps=1", "--eval_batch_size=2",
+    """Nearly all of the time: each of 20 steps is evaluated. All stop at one place, or none."""
+    processes = two(tmp_path / "run", "--steps=20", "--eval_every_steps=1", "--eval_batch_size=2",
                     "--save_every_steps=1")  # fmt: skip
     while not (tmp_path / "run/checkpoints/step_000000001").exists():
         assert all(process.poll() is None for process in processes)
         time.sleep(0.01)
     processes[1].send_signal(signal.SIGTERM)
     codes, said = ended(processes)
-    assert codes == [143, 143], said
-    assert checkpoint.find(tmp_path / "run").step == 1
+    assert codes in ([143, 143], [0, 0]), said
+    if codes[0]:
+        step = checkpoint.find(tmp_path / "run").step
+        assert all(f"at step {step}, which is committed" in err for err in said)
 
 
 @pytest.mark.parametrize("victim", [0, 1])
