@@ -19,7 +19,7 @@ import time
 _VARIABLE, _ALLOWED = "RESNET_TF_FAULT", "RESNET_TF_TESTING"
 POINTS = (
     "save.begin", "save.data", "save.sync", "save.manifest", "save.rename", "save.renamed",
-    "sweep.begin", "sweep.mid", "build", "restore", "step", "evaluation", "report",
+    "save.beside", "sweep.begin", "sweep.mid", "build", "restore", "step", "evaluation", "report",
 )  # fmt: skip
 _seen: collections.Counter = collections.Counter()
 

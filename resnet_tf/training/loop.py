@@ -292,9 +292,9 @@ def _tell_spikes(run: Run, begun: int, losses: Sequence[float], observers: Obser
     for place, mean in observers.spikes.seen(losses):
         step, records = begun + place + 1, run.feed.records_of(begun + place)
         loss = float(losses[place])
-        observers.journal.write("loss_spike", step=step, loss=loss, mean=mean, records=records)
+        observers.journal.write("loss_spike", step=step, loss=loss, usual=mean, records=records)
         observers.console.say(
-            f"step {step}: a loss of {loss:.4g} after a mean of {mean:.4g}; its records are in the"
+            f"step {step}: a loss of {loss:.4g} where {mean:.4g} is usual; its records are in the"
             " journal"
         )
 

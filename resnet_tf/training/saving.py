@@ -161,7 +161,7 @@ class Saver:
         """The commit, and the seconds that it took. All that it uses is its own."""
         begin = time.perf_counter()
         if self._elsewhere:
-            faults.at("save.begin")
+            faults.at("save.beside")
             path = self._elsewhere / f"step_{step:09d}"
             return Commit(path, step, fields | {"digest": ""}), 0.0
         made = checkpoint.write(self._run.commits, step, tensors, fields)
