@@ -58,7 +58,7 @@ class Group:
         self, command: Sequence[str], count: int, grace: float, say: Callable[[str], None]
     ):
         self._grace, self._say = grace, say
-        addresses = [f"127.0.0.1:{port}" for port in _free_ports(count)]
+        addresses = [f"127.0.0.1:{port}" for port in free_ports(count)]
         self._processes = [_start(command, addresses, index) for index in range(count)]
         self._threads = [
             thread for index, process in enumerate(self._processes)
@@ -198,7 +198,7 @@ def _readers(index: int, process: subprocess.Popen) -> list[threading.Thread]:
     return [thread]
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Ports that nobody listens on now."""
     with contextlib.ExitStack() as stack:
         probes = [stack.enter_context(socket.socket()) for _ in range(count)]

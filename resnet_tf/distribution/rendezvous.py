@@ -5,6 +5,7 @@ hour. So each process first listens at its own address, and waits until it has r
 """
 
 import contextlib
+import faulthandler
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +15,6 @@ from resnet_tf.distribution.cluster import Cluster
 from resnet_tf.errors import UserError
 
 _CONNECT, _PAUSE, _SILENT = 2.0, 0.2, 5.0  # seconds: to try, between tries, before a word
-_JOIN_MS = 60_000  # in which TensorFlow must have joined processes that have met
 _SHOWN = 8
 
 
@@ -97,22 +97,15 @@ def _named(cluster: Cluster, numbers: list[int]) -> str:
     return f"{shown} and {more} more" if more > 0 else shown
 
 
-def limit_joining(count: int) -> None:
-    """Lets TensorFlow fail, and not wait an hour, where a process goes away as they join.
+@contextlib.contextmanager
+def joining(seconds: float) -> Iterator[None]:
+    """Ends the process with code 1, and a word where it hangs, if the block takes so long.
 
-    There is no public way to say so; where this one is gone, it waits.
-
-    Args:
-      count: of processes.
+    TensorFlow holds Python's lock meanwhile, so no thread of ours could; its own limits do not hold
+    where a process goes away between the meeting and the joining.
     """
-    with contextlib.suppress(ImportError, AttributeError, TypeError):
-        from tensorflow.python.distribute import collective_all_reduce_strategy as theirs
-        from tensorflow.python.eager import context
-
-        job = theirs.coordination_config_pb2.CoordinatedJob(name="worker", num_tasks=count)
-        context.context().configure_coordination_service(
-            service_type="standalone",
-            service_leader="/job:worker/replica:0/task:0",
-            cluster_register_timeout_in_ms=_JOIN_MS,
-            coordinated_jobs=[job],
-        )
+    faulthandler.dump_traceback_later(seconds, exit=True, file=2)
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()

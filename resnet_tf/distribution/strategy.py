@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from resnet_tf import errors
 from resnet_tf.distribution.cluster import Cluster
-from resnet_tf.distribution.rendezvous import limit_joining
+from resnet_tf.distribution.rendezvous import joining
 from resnet_tf.errors import UserError, bad_flag
 
 if TYPE_CHECKING:
@@ -135,9 +135,9 @@ def _make_multi_worker(
         task_id=cluster.index,
         rpc_layer="grpc",
     )
-    limit_joining(len(cluster.addresses))
     options = tf.distribute.experimental.CommunicationOptions(implementation=way)
-    return tf.distribute.MultiWorkerMirroredStrategy(resolver, options)
+    with joining(cluster.start_timeout):
+        return tf.distribute.MultiWorkerMirroredStrategy(resolver, options)
 
 
 def _refuse_fewer(required: int, used: int) -> None:

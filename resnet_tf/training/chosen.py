@@ -21,6 +21,13 @@ def rate_of(config: Config) -> float:
     )
 
 
+def rule_in_words(config: Config) -> str:
+    """How `rate_of` finds it: "by linear rule from 0.1 for 256"; nothing where there is no rule."""
+    if config.rate_rule == "none":
+        return ""
+    return f"by {config.rate_rule} rule from {config.learning_rate:g} for {config.rate_batch_size}"
+
+
 def schedule_from(config: Config, records: int) -> Schedule:
     """The learning rate by step, warm-up included.
 

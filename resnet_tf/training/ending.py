@@ -78,6 +78,9 @@ def say_again(config: Config, total_steps: int, resumed: Commit) -> dict | None:
 
 def say_again_alone(config: Config) -> dict | None:
     """The same before processes meet: some of them may have ended for good, with code 0."""
+    events = journals.read(pathlib.Path(config.model_dir))
+    if not any(event.get("event") == "done" for event in events):
+        return None  # looked at first, since a commit takes time to verify
     resumed, _ = resume.choose(config)
     if not resumed or not resumed.manifest["config"]:
         return None

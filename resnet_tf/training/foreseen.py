@@ -88,13 +88,11 @@ def rate(found: Findings, config: Config, records: int) -> None:
     _, rates = chosen.rates_of(config, records)
     first, highest, last = (float(rate) for rate in (rates[0], rates.max(), rates[-1]))
     warmup = config.in_steps("warmup", config.warmup, records)
-    rule = "" if config.rate_rule == "none" else (
-        f", by {config.rate_rule} rule from {config.learning_rate:g} for {config.rate_batch_size}"
-    )  # fmt: skip
+    rule = chosen.rule_in_words(config)
     found.ok(
         "rate",
         f"first {first:.4g}, highest {highest:.4g}, last {last:.4g} ({config.schedule},"
-        f" {warmup:,} steps of warm-up{rule})",
+        f" {warmup:,} steps of warm-up{f', {rule}' if rule else ''})",
         rate_first=first,
         rate_highest=highest,
         rate_last=last,

@@ -154,12 +154,10 @@ def open_journal(run: Run, resumed: Commit | None) -> Journal:
 def _in_a_line(run: Run) -> str:
     """Devices, batches, rate and length of a run."""
     config, count, devices = run.config, processes(run.strategy), run.strategy.num_replicas_in_sync
-    rule = "" if config.rate_rule == "none" else (
-        f" by {config.rate_rule} rule from {config.learning_rate:g} for {config.rate_batch_size}"
-    )  # fmt: skip
+    rule = chosen.rule_in_words(config)
     return (
         f"{describe_devices(run.strategy)}{f' in {count} processes' if count > 1 else ''}:"
         f" {config.examples_a_step} examples a step, {config.examples_a_step / devices:g} a device;"
-        f" rate {chosen.rate_of(config):g}{rule}, {config.schedule};"
+        f" rate {chosen.rate_of(config):g}{f' {rule}' if rule else ''}, {config.schedule};"
         f" {run.records / config.examples_a_step:.5g} steps an epoch, {run.total_steps:,} in all"
     )

@@ -1,23 +1,13 @@
 """Processes that meet before they are joined: who waits, for whom, and for how long."""
 
-import socket
 import threading
 
 import pytest
 
 from resnet_tf.distribution import Cluster, meet
+from resnet_tf.distribution.launcher import free_ports
 from resnet_tf.errors import UserError
 from resnet_tf.stopping import Asked, Stop
-
-
-def free_ports(count):
-    probes = [socket.socket() for _ in range(count)]
-    for probe in probes:
-        probe.bind(("127.0.0.1", 0))
-    ports = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
 
 
 def clusters(count, **told):

@@ -37,6 +37,16 @@ def test_a_gpu_that_is_not_there_is_never_replaced():
         make_strategy(DeviceRequest.parse("gpu:40"))
 
 
+@pytest.mark.parametrize("together", [False, True])
+def test_gpus_that_are_required(monkeypatch, together):
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind=None: [])
+    monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind=None: [])
+    cluster = CLUSTER if together else None
+    message = r"ERROR 64: TensorFlow sees 0 GPUs, .* \| --require_gpus \| "
+    with pytest.raises(UserError, match=message):
+        make_strategy(DeviceRequest.parse("auto"), cluster, require_gpus=1)
+
+
 def test_devices_are_described(two_replicas):
     assert describe_devices(two_replicas) == "2 x CPU"
 

@@ -5,7 +5,6 @@ import os
 import pathlib
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,8 @@ import time
 import pytest
 
 from resnet_tf import checkpoint, input
+from resnet_tf.distribution import Cluster, meet
+from resnet_tf.distribution.launcher import free_ports
 from resnet_tf.input import Order
 from resnet_tf.reporting import steps
 
@@ -137,18 +138,8 @@ def test_killed_and_started_again_it_ends_in_the_same_bits(together, tmp_path):
     assert "by SIGKILL" in stderr and "resumed from step 20" in stderr
 
 
-def ports(count):
-    probes = [socket.socket() for _ in range(count)]
-    for probe in probes:
-        probe.bind(("127.0.0.1", 0))
-    found = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return found
-
-
 def two(model_dir, *flags, of_the_second=()):
-    workers = ",".join(f"127.0.0.1:{port}" for port in ports(2))
+    workers = ",".join(f"127.0.0.1:{port}" for port in free_ports(2))
     return [
         subprocess.Popen(
             [sys.executable, "train.py", f"--model_dir={model_dir}", *MICRO, *flags,
@@ -273,3 +264,28 @@ def test_what_is_for_one_process(tmp_path, flags):
         cwd=ROOT, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert process.returncode == 64 and "is for one process" in process.stderr
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf"])
+def test_what_is_no_time_to_wait(seconds):
+    process = subprocess.run(
+        [sys.executable, "train.py", "--workers=127.0.0.1:1,127.0.0.1:2", "--task=1",
+         f"--start_timeout={seconds}"],
+        cwd=ROOT, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert process.returncode == 64
+    assert process.stderr.startswith("ERROR 64: start_timeout must be above 0 and finite, got ")
+
+
+def test_one_that_goes_away_before_all_are_joined(tmp_path):
+    """It meets the other, and is then no more; TensorFlow would wait for an hour, deaf."""
+    addresses = tuple(f"127.0.0.1:{port}" for port in free_ports(2))
+    process = subprocess.Popen(
+        [sys.executable, "train.py", f"--model_dir={tmp_path}/run", *MICRO, STEPS,
+         f"--workers={','.join(addresses)}", "--task=0", "--start_timeout=15"],
+        cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    meet(Cluster(addresses, 1, "here", start_timeout=300), lambda sentence: None)
+    (code,), (said,) = ended([process])
+    assert code == 1 and "Timeout (0:00:15)!" in said
+    assert not (tmp_path / "run").exists()

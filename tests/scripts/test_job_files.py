@@ -22,6 +22,7 @@ import yaml
 
 from resnet_tf import checkpoint, errors
 from resnet_tf.distribution.cluster import find
+from resnet_tf.distribution.launcher import free_ports
 from resnet_tf.reporting import steps
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -71,14 +72,6 @@ def codes_of_rows(page):
 def ended(*processes):
     """What each wrote to stderr, once all have ended."""
     return [process.communicate(timeout=300)[1] for process in processes]
-
-
-def ports(count):
-    with contextlib.ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
 
 
 @pytest.fixture
@@ -290,7 +283,7 @@ def pod_of_tfjob(flags):
 
 def test_pods_of_the_tfjob_lose_one_and_each_that_starts_again_goes_on(start, tmp_path):
     pod = pod_of_tfjob([*MICRO, "--steps=40", f"--model_dir={tmp_path}/run"])
-    hosts = [f"127.0.0.1:{port}" for port in ports(2)]
+    hosts = [f"127.0.0.1:{port}" for port in free_ports(2)]
 
     def pods(*of_the_second):
         roles = [("chief", {}), ("worker", dict(of_the_second))]

@@ -1,5 +1,6 @@
 """Decisions of the loop that need no training."""
 
+import contextlib
 import types
 
 import pytest
@@ -66,3 +67,20 @@ def test_a_directory_that_may_not_be_written(tmp_path, monkeypatch, module, name
     with pytest.raises(UserError, match=r"ERROR 77: cannot write .* Permission denied"):
         start.take_directory(run.config, []).release()
         start.open_journal(run, None)
+
+
+@pytest.mark.parametrize(("loss", "said"), [(None, ", its loss is not finite"), (0.5, "")])
+def test_a_loss_of_an_evaluation_that_is_not_finite_is_said(loss, said):
+    counts = {"correct_top1": 1, "examples": 4, "top1": 0.25, "loss": loss}
+    run = types.SimpleNamespace(
+        config=Config(steps=1), evaluate=lambda progress: (counts, "predictions")
+    )
+    lines = []
+    observers = types.SimpleNamespace(
+        goodput=types.SimpleNamespace(during=lambda part: contextlib.nullcontext()),
+        journal=types.SimpleNamespace(write=lambda event, **fields: None),
+        console=types.SimpleNamespace(say=lines.append),
+        saver=types.SimpleNamespace(evaluated=lambda step, counts: None),
+    )
+    loop._evaluate(run, 7, observers)
+    assert lines == [f"step 7: test 1/4 right, top-1 25.00%{said}"]
