@@ -59,7 +59,7 @@ def make_largest(strategy, variable) -> Callable[[], int]:
     """
     import tensorflow as tf
 
-    @tf.function
+    @tf.function(autograph=False)
     def gather():
         def of_replica():
             replica = tf.distribute.get_replica_context()
@@ -74,7 +74,7 @@ def _gathered(strategy, values: list[int]) -> list[list[int]]:
     """The values of each process, in their order."""
     import tensorflow as tf
 
-    @tf.function
+    @tf.function(autograph=False)
     def gather():
         def of_replica():
             replica = tf.distribute.get_replica_context()

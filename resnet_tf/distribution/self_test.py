@@ -26,7 +26,7 @@ def refuse_broken_sums(strategy, seconds: float = _SECONDS) -> None:
     if count == 1:
         return
 
-    @tf.function
+    @tf.function(autograph=False)
     def summed():
         def of_replica():
             replica = tf.distribute.get_replica_context()

@@ -65,13 +65,16 @@ def make_evaluation(
 
     columns = _COLUMNS | ({"logits": tf.float32} if keep_logits else {})
 
-    @tf.function
+    @tf.function(autograph=False)
     def look(iterator, count):
         table = {name: tf.TensorArray(dtype, size=count) for name, dtype in columns.items()}
-        for step in tf.range(count):
+
+        def one(step, table):
             rows = strategy.run(replica_step, args=next(iterator))
             rows = {name: strategy.gather(values, axis=0) for name, values in rows.items()}
-            table = {name: array.write(step, rows[name]) for name, array in table.items()}
+            return step + 1, {name: array.write(step, rows[name]) for name, array in table.items()}
+
+        _, table = tf.while_loop(lambda step, _: step < count, one, (tf.constant(0), table))
         return {name: array.concat() for name, array in table.items()}
 
     def evaluate(reader: Reader, batch_size: int, progress=lambda done, of: None) -> Predictions:

@@ -65,6 +65,7 @@ class Explainer:
         self._loaded, self._folder = loaded, pathlib.Path(folder)
         self._cam = tf.function(
             lambda pixels, classes: grad_cam(loaded, loaded.preprocess(pixels), classes),
+            autograph=False,
             reduce_retracing=True,
         )
         try:

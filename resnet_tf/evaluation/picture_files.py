@@ -73,7 +73,7 @@ def batches(
       `[n, H, W, C]`, and the reason by number for each of those that cannot.
     """
 
-    @tf.function(input_signature=[tf.TensorSpec([], tf.string)])
+    @tf.function(autograph=False, input_signature=[tf.TensorSpec([], tf.string)])
     def decode(path):
         return decode_and_fit(tf.io.read_file(path), pictures)
 

@@ -45,7 +45,7 @@ def predict(
     true = {name: name for name in names}
     true |= {synset: name for synset, name in (synsets or {}).items() if name in true}
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(autograph=False, reduce_retracing=True)
     def look(pixels):
         shares = tf.nn.softmax(
             tf.cast(model(loaded.preprocess(pixels), training=False), tf.float32)

@@ -51,7 +51,7 @@ def write(loaded: LoadedModel, path: str | os.PathLike) -> None:
     shape = [None, how.height, how.width, how.channels]
     images = tf.TensorSpec(shape, tf.float32, "images")
 
-    @tf.function(input_signature=[images])
+    @tf.function(autograph=False, input_signature=[images])
     def answer(images):
         return {"probabilities": tf.nn.softmax(folded(loaded.preprocess(images)))}
 

@@ -43,7 +43,7 @@ class Server(tf.Module):
             "examples": (self.examples, tf.TensorSpec([None], tf.string, "examples")),
         }
         traced = {
-            name: tf.function(answer).get_concrete_function(spec)
+            name: tf.function(answer, autograph=False).get_concrete_function(spec)
             for name, (answer, spec) in answers.items()
         }
         return {"serving_default": traced["encoded"], **traced}

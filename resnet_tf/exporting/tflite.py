@@ -31,7 +31,8 @@ def write(
     how = loaded.pictures
 
     @tf.function(
-        input_signature=[tf.TensorSpec([1, how.height, how.width, how.channels], tf.float32)]
+        autograph=False,
+        input_signature=[tf.TensorSpec([1, how.height, how.width, how.channels], tf.float32)],
     )
     def answer(pixels):
         return tf.nn.softmax(loaded.model(loaded.preprocess(pixels), training=False))

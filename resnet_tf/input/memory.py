@@ -148,6 +148,7 @@ def _payloads(manifest, split, path, first: int) -> Iterator[bytes | UserError]:
                 yield error
 
 
+@tf.autograph.experimental.do_not_convert
 def _decode(
     manifest: Manifest,
     split: str,

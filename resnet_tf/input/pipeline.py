@@ -137,6 +137,7 @@ def _distribute(strategy, make):
     for a last, smaller batch, and no replica ever meets an empty one.
     """
 
+    @tf.autograph.experimental.do_not_convert
     def pipeline(context: tf.distribute.InputContext) -> tf.data.Dataset:
         local = context.num_replicas_in_sync // context.num_input_pipelines
         dataset = make(context, local, context.input_pipeline_id * local)

@@ -86,7 +86,7 @@ def _measuring(workers: int):
     """The traced function that measures a batch of encoded pictures."""
     kinds = (tf.int64, tf.float64, tf.float64, tf.bool, tf.uint8)
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+    @tf.function(autograph=False, input_signature=[tf.TensorSpec([None], tf.string)])
     def measure_all(encoded):
         return tf.map_fn(_measure, encoded, fn_output_signature=kinds, parallel_iterations=workers)
 

@@ -17,7 +17,8 @@ def trace(model: Classifier, height: int, width: int, batch: int | None = 1) -> 
             f"images must be {model.smallest_image} or more a side, got {height}x{width}"
         )
     images = tf.TensorSpec([batch, height, width, model.options.channels], name="images")
-    return tf.function(lambda x: model(x, training=False)).get_concrete_function(images).graph
+    infer = tf.function(lambda x: model(x, training=False), autograph=False)
+    return infer.get_concrete_function(images).graph
 
 
 def variables_read(graph: tf.Graph, model: Classifier) -> dict[str, str]:

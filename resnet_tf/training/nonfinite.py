@@ -121,7 +121,7 @@ def _make_probe(run: Run):
         return found
 
     # Traced as a whole: a sum over replicas cannot stand in a function of its own.
-    return tf.function(lambda *batch: run.strategy.run(probe, args=batch))
+    return tf.function(lambda *batch: run.strategy.run(probe, args=batch), autograph=False)
 
 
 def _largest(x):

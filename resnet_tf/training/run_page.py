@@ -103,6 +103,7 @@ def write(
     replace_synced(output, page.render(made))
 
 
+@tf.autograph.experimental.do_not_convert
 def _wrong(predictions: Predictions, classes: Sequence[str], held_out: input.Reader):
     """Records that are not recognised, those first of which the network is surest."""
     wrong = np.flatnonzero(~predictions.correct)

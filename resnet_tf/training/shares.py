@@ -32,7 +32,7 @@ class InShares:
             return sums.gradients, sums.statistics, sums.loss, sums.correct
 
         self._shares = shares
-        self._of_share = tf.function(of_share)  # one graph for all shares
+        self._of_share = tf.function(of_share, autograph=False)  # one graph for all shares
         self.variables, self.moved = gradient.variables, gradient.moved
         self.synchronized = False
 

@@ -90,14 +90,14 @@ def make_train_step(
     replica_step = _make_replica_step(state, gradient, accumulate, clip, xla)
     together, now = _make_together(strategy, several, stop), clock.choose()
 
-    @tf.function
+    @tf.function(autograph=False)
     def train(iterator, count):
         record = {
             name: tf.TensorArray(dtype, size=count, element_shape=[])
             for name, dtype in _HEALTH.items()
         }
-        done, going = 0, True
-        while going and done < count:
+
+        def one(done, going, record):
             (images, labels, marks), wait = _timed_next(strategy, iterator, now)
             rate = schedule(state.step)
             if state.rate_factor is not None:
@@ -113,7 +113,13 @@ def make_train_step(
             with tf.control_dependencies([health["finite"]]):
                 state.step.assign_add(tf.cast(going, tf.int64))
                 going &= asked == 0
-            done += 1
+            return done + 1, going, record
+
+        done, _, record = tf.while_loop(
+            lambda done, going, record: going & (done < count),
+            one,
+            (tf.constant(0), tf.constant(True), record),
+        )
         return {name: array.stack()[:done] for name, array in record.items()}
 
     return train
@@ -190,7 +196,11 @@ def _in_parts(gradient: Gradient, parts: int, xla: bool) -> Callable[[list, Batc
 
     # One graph for all parts; but a sum over replicas cannot stand in a function of its own.
     unrolled = gradient.synchronized
-    call = tf.function(flat, jit_compile=True if xla else None) if not unrolled else flat
+    call = (
+        tf.function(flat, autograph=False, jit_compile=True if xla else None)
+        if not unrolled
+        else flat
+    )
     if parts == 1 and not xla:
         call = flat
 

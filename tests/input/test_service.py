@@ -1,6 +1,9 @@
 """Batches of data services: the same ones in the same order, whatever the number of machines."""
 
 import itertools
+import pathlib
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -12,11 +15,28 @@ from resnet_tf.input.slices import Slices
 
 import tensorflow as tf  # isort: skip
 
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+_SERVE = """
+import resnet_tf
+from resnet_tf.input import service
+three = [service.serve("localhost") for _ in range(3)]
+print(*(each.address for each in three), flush=True)
+input()
+"""
+
 
 @pytest.fixture(scope="module")
 def services():
-    """Three of them in this process."""
-    return [service.serve("localhost") for _ in range(3)]
+    """Addresses of three, in a process of their own: ending them waits for all who asked."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", _SERVE], cwd=ROOT, text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    yield process.stdout.readline().split()
+    process.kill()
+    process.communicate()
 
 
 @pytest.mark.parametrize("text, expected", [
@@ -46,7 +66,7 @@ def test_nobody_answers():
 
 
 def test_a_port_that_is_taken(services):
-    port = int(services[0].address.rpartition(":")[2])
+    port = int(services[0].rpartition(":")[2])
     with pytest.raises(OSError, match="Address already in use"):
         service.serve("localhost", port)
 
@@ -90,7 +110,7 @@ def undisturbed(data, tmp_path_factory, two_replicas):
 
 @pytest.mark.parametrize(("count", "reader"), [(1, "auto"), (2, "indexed"), (3, "indexed")])
 def test_a_run_has_the_same_bits(data, tmp_path, services, undisturbed, count, reader):
-    addresses = ",".join(each.address for each in services[:count])
+    addresses = ",".join(services[:count])
     told = LEVERS | {"data_service": addresses, "reader": reader}
     done = small_runs.train(data, tmp_path / "run", **told)
     assert done["digest"] == undisturbed
@@ -102,7 +122,7 @@ def test_a_run_has_the_same_bits(data, tmp_path, services, undisturbed, count, r
     {"overfit_batches": 2},
 ])  # fmt: skip
 def test_devices_windows_and_batches_that_come_again(data, tmp_path, services, told):
-    addresses = ",".join(each.address for each in services[:2])
+    addresses = ",".join(services[:2])
     here = small_runs.train(data, tmp_path / "here", **LEVERS | told)
     there = small_runs.train(data, tmp_path / "there", data_service=addresses, **LEVERS | told)
     assert there["digest"] == here["digest"]
@@ -110,7 +130,7 @@ def test_devices_windows_and_batches_that_come_again(data, tmp_path, services, t
 
 def test_resumed_with_other_machines(data, tmp_path, services, undisturbed, monkeypatch):
     told = LEVERS | {"save_every_steps": 3}
-    first, both = services[0].address, f"{services[2].address},{services[1].address}"
+    first, both = services[0], f"{services[2]},{services[1]}"
     asked = small_runs.config(data, tmp_path / "run", data_service=first, **told)
     small_runs.interrupt_after(3, asked, monkeypatch)
     done = small_runs.train(data, tmp_path / "run", data_service=both, **told)
@@ -124,11 +144,11 @@ def test_a_bad_record_is_named_as_ever(data, tmp_path, services):
     content[len(content) // 2] ^= 1
     shard.write_bytes(content)
     with pytest.raises(UserError, match="ERROR 65: the record fails its checksum"):
-        small_runs.train(bad, tmp_path / "run", data_service=services[0].address, **LEVERS)
+        small_runs.train(bad, tmp_path / "run", data_service=services[0], **LEVERS)
 
 
 def test_memory_is_of_one_machine(data, tmp_path, services):
-    address = services[0].address
+    address = services[0]
     with pytest.raises(UserError, match="ERROR 64: reader memory is of this machine"):
         small_runs.train(data, tmp_path / "run", data_service=address, reader="memory", steps=1)
 
