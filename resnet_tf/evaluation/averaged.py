@@ -5,6 +5,7 @@ import os
 import pathlib
 
 import numpy as np
+import tensorflow as tf
 
 from resnet_tf import checkpoint, errors, runtime
 from resnet_tf.checkpoint import Commit, commit
@@ -61,9 +62,7 @@ def average_commits(
     if last < 2:
         raise bad_flag("last", "must be 2 or more", last)
     model_directory.refuse_output(output)
-    sources, damaged = _newest(pathlib.Path(model_dir), last)
-    _refuse_different(sources)
-    tensors = _mean(sources)
+    sources, damaged, tensors = _averaged(pathlib.Path(model_dir), last)
     fields = {
         "config": None,
         **{key: sources[0].manifest[key] for key in (*_SAME, "data")},
@@ -78,6 +77,21 @@ def average_commits(
     return Averaged(made, sources, damaged, len(tensors))
 
 
+def _averaged(model_dir: pathlib.Path, last: int):
+    """The commits, what was passed over, and the mean.
+
+    Where a run that goes on sweeps one of them meanwhile, it has made a newer one: again, then.
+    """
+    while True:
+        sources, damaged = _newest(model_dir, last)
+        try:
+            _refuse_different(sources)
+            return sources, damaged, _mean(sources)
+        except (UserError, OSError, ValueError, tf.errors.OpError):
+            if all(checkpoint.is_there(source.path) for source in sources):
+                raise
+
+
 def _newest(
     model_dir: pathlib.Path, last: int
 ) -> tuple[list[Commit], list[tuple[pathlib.Path, str]]]:
@@ -87,7 +101,8 @@ def _newest(
         try:
             found.append(commit.verify(path))
         except ValueError as error:
-            damaged.append((path, str(error)))
+            if checkpoint.is_there(path):  # else it was swept meanwhile
+                damaged.append((path, str(error)))
         if len(found) == last:
             break
     if len(found) < 2:

@@ -1,6 +1,7 @@
 """The mean of the last commits as a model directory: its tensors, its manifest, what is refused."""
 
 import pathlib
+import shutil
 
 import made
 import numpy as np
@@ -12,6 +13,7 @@ from resnet_tf import checkpoint, models
 from resnet_tf.distribution import DeviceRequest
 from resnet_tf.errors import UserError
 from resnet_tf.evaluation import average_commits, evaluate_checkpoint, load
+from resnet_tf.evaluation import averaged as averaged_module
 from resnet_tf.layers import named_variables
 from resnet_tf.preprocessing import Preprocessing
 
@@ -282,3 +284,28 @@ def test_an_empty_directory_is_no_output_yet(tmp_path):
     (tmp_path / "mean").mkdir()
     average_commits(three_commits(tmp_path / "run"), tmp_path / "mean")
     assert checkpoint.find(tmp_path / "mean").step == 0
+
+
+# --- a run that goes on meanwhile
+
+
+@pytest.mark.parametrize("moment", ["verify", "read"])
+def test_a_commit_that_is_swept_meanwhile(tmp_path, monkeypatch, moment):
+    run, done = three_commits(tmp_path / "run"), []
+    module, name = {"verify": (averaged_module.commit, "verify"),
+                    "read": (averaged_module, "open_reader")}[moment]  # fmt: skip
+    real = getattr(module, name)
+
+    def sweeping(path, **told):
+        if not done and "step_000000008" in str(path):
+            done.append(path)
+            commit(run, 16, {"w": np.array([40, 40], np.float32)})
+            shutil.rmtree(run / "checkpoints/step_000000008")
+        return real(path, **told)
+
+    monkeypatch.setattr(module, name, sweeping)
+    averaged = average_commits(run, tmp_path / "mean", last=2)
+    expected = {"verify": [12, 4], "read": [16, 12]}[moment]
+    assert [source.step for source in averaged.sources] == expected and averaged.damaged == []
+    w = [np.mean(x) for x in ([20, 0], [1, 3])] if moment == "verify" else [30, 20.5]
+    assert saved(averaged.commit)["model/w"].tolist() == w
