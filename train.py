@@ -16,6 +16,7 @@ import os
 import pathlib
 import sys
 
+from resnet_tf import early  # noqa: F401  # isort: skip  first: now SIGUSR1 is answered
 from absl import flags
 
 from resnet_tf import recipes, runtime, scripts

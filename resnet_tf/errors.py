@@ -43,6 +43,11 @@ class UserError(Exception):
         """The same with something more to do."""
         return UserError(self.code, self.what, self.where, f"{self.remedy}; {remedy}", self.details)
 
+    def calling(self, old: object, new: object) -> "UserError":
+        """The same with another name for what is called `old`."""
+        texts = (self.what, self.where, self.remedy, self.details)
+        return UserError(self.code, *(str(text).replace(str(old), str(new)) for text in texts))
+
 
 def bad_flag(name: str, rule: str, found: object = None) -> UserError:
     """The error for a flag whose value breaks a rule."""
@@ -51,7 +56,11 @@ def bad_flag(name: str, rule: str, found: object = None) -> UserError:
 
 
 def table(rows: Sequence[Sequence[str]], most: int = 60) -> str:
-    """Rows of cells as aligned columns, indented; what is beyond `most` rows is counted."""
+    """Rows of cells as aligned columns, indented; what is beyond `most` rows is counted.
+
+    Cells are harmless to a terminal, as `plain` makes them.
+    """
+    rows = [[plain(cell) for cell in row] for row in rows]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = [
         "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip()

@@ -16,11 +16,14 @@ import signal
 import sys
 import time
 
+from resnet_tf.errors import plain
+
 _VARIABLE, _ALLOWED = "RESNET_TF_FAULT", "RESNET_TF_TESTING"
 POINTS = (
     "save.begin", "save.data", "save.sync", "save.manifest", "save.rename", "save.renamed",
     "save.beside", "sweep.begin", "sweep.mid", "build", "restore", "step", "evaluation", "report",
 )  # fmt: skip
+_KINDS = ("", "kill", "hang", "full")
 _seen: collections.Counter = collections.Counter()
 
 
@@ -29,12 +32,15 @@ def at(point: str) -> None:
     asked = os.environ.get(_VARIABLE)
     if not asked:
         return
-    name, number, kind = (*asked.split(":"), "", "")[:3]
     _seen[point] += 1
-    if name != point or _seen[point] != int(number or 1):
-        return
     if os.environ.get(_ALLOWED) != "1":
-        print(f"{_VARIABLE}={asked} is for tests, and left alone", file=sys.stderr)
+        if _seen.total() == 1:
+            print(f"{_VARIABLE}={plain(asked)} is for tests, and left alone", file=sys.stderr)
+        return
+    name, number, kind = (*asked.split(":"), "", "")[:3]
+    if name not in POINTS or kind not in _KINDS:
+        raise ValueError(f"{_VARIABLE}={asked} is no point of {', '.join(POINTS)}, or no kind")
+    if name != point or _seen[point] != int(number or 1):
         return
     print(f"{_VARIABLE}: {kind or 'kill'} at {point}", file=sys.stderr, flush=True)
     if kind == "full":

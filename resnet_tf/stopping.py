@@ -142,7 +142,10 @@ class Stop:
                 self.ask(signal.Signals(number).name, _CODES[number])
 
     def _watch_the_time(self) -> None:
-        if self._ends is not None and not self._ended.wait(max(0.0, self._ends - time.monotonic())):
+        if self._ends is None:
+            return
+        left = max(0.0, self._ends - time.monotonic())
+        if not self._ended.wait(min(left, threading.TIMEOUT_MAX)):
             self.ask("--max_runtime", errors.RESUMABLE)
             os.kill(os.getpid(), signal.SIGUSR1)  # for a main thread that is to stop at once
 

@@ -170,6 +170,7 @@ FAMILIES = [
 @pytest.mark.parametrize("form", ["safetensors", "npz"])
 @pytest.mark.parametrize(("model", "options"), FAMILIES[:1] + FAMILIES[4:5])
 def test_weights_come_back_through_the_importer(pixels, tmp_path, form, model, options):
+    """# fault S10"""
     loaded = network(tmp_path / "run", model, **options)
     file = tmp_path / f"weights.{form}"
     made = exporting.export(loaded, file, form, pixels)

@@ -64,3 +64,20 @@ def test_every_point_is_somewhere_and_no_other():
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "faults.at":
                 found.append(node.args[0].value)
     assert sorted(found) == sorted(faults.POINTS)
+
+
+@pytest.mark.parametrize("asked", ["stepp:1", "step:1:burn"])
+def test_what_is_no_point_or_no_kind_tests_nothing_and_is_an_error(killed, monkeypatch, asked):
+    monkeypatch.setenv("RESNET_TF_FAULT", asked)
+    with pytest.raises(ValueError, match=f"RESNET_TF_FAULT={asked} is no point of save.begin, "):
+        faults.at("evaluation")
+
+
+def test_nonsense_is_left_alone_and_said_once(killed, monkeypatch, capsys):
+    """# fault S9"""
+    monkeypatch.setenv("RESNET_TF_FAULT", "step:x")
+    monkeypatch.delenv("RESNET_TF_TESTING")
+    for _ in range(3):
+        faults.at("evaluation")
+        faults.at("step")
+    assert capsys.readouterr().err == "RESNET_TF_FAULT=step:x is for tests, and left alone\n"

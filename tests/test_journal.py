@@ -1,12 +1,16 @@
 """The journal: each step once, whatever a kill or a resume left."""
 
+import errno
 import json
+import pathlib
 
 import numpy as np
 import pytest
 
+from resnet_tf.reporting import journal as journals
+from resnet_tf.reporting import steps as step_log
 from resnet_tf.reporting.journal import Journal, emit, number, read
-from resnet_tf.reporting.steps import COLUMNS
+from resnet_tf.reporting.steps import COLUMNS, StepLog
 
 FILE = "journal.jsonl"
 
@@ -165,3 +169,42 @@ def test_lines_that_are_no_events_are_passed_over_and_do_not_stop_a_resumed_run(
 def test_a_field_that_is_no_number(value):
     assert number({"loss": value}, "loss") is None
     assert number({"loss": 3}, "loss") == 3 and number({}, "loss") is None
+
+
+def test_a_journal_that_cannot_be_read_is_not_begun_anew(tmp_path, monkeypatch):
+    """A disk's error must not look like no journal: what is in it would be gone."""
+    written(tmp_path, {"event": "train", "step": 1})
+    before, real = (tmp_path / "journal.jsonl").read_bytes(), pathlib.Path.read_text
+
+    def fail(self, *arguments, **told):
+        if self.name in ("journal.jsonl", "steps.csv"):
+            raise OSError(errno.EIO, "Input/output error")
+        return real(self, *arguments, **told)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pathlib.Path, "read_text", fail)
+        with pytest.raises(OSError, match="Input/output error"):
+            Journal(tmp_path, 1)
+        with pytest.raises(OSError, match="Input/output error"):
+            StepLog(tmp_path, 1)
+    assert (tmp_path / "journal.jsonl").read_bytes() == before
+
+
+def test_a_disk_that_is_full_when_steps_are_undone(tmp_path, monkeypatch, capsys):
+    journal = Journal(tmp_path, 0)
+    journal.write("train", step=1)
+
+    def full(path, text):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(journals, "replace_synced", full)
+        patch.setattr(step_log, "replace_synced", full)
+        journal.rewind(0)
+    journal.write("train", step=1)
+    journal.close()
+    assert steps(tmp_path) == [1, 1]
+    said = capsys.readouterr().err
+    assert said == (
+        "the journal cannot be written: [Errno 28] No space left on device; the run goes on\n"
+    )

@@ -4,7 +4,7 @@ import csv
 
 import numpy as np
 
-from resnet_tf.reporting.steps import StepLog, read
+from resnet_tf.reporting.steps import COLUMNS, StepLog, read
 
 
 def columns(*steps):
@@ -85,3 +85,11 @@ def test_rows_that_hold_no_numbers_are_passed_over(tmp_path):
             if cell == "9" * 5000 and place in (1, 2, 3):
                 continue  # a number, if a large one
             assert set(steps(tmp_path)) <= {2, 3}
+
+
+def test_a_row_whose_number_no_step_has(tmp_path):
+    """Python itself refuses to read numbers of more than 4,300 digits."""
+    with open(tmp_path / "steps.csv", "w") as file:
+        file.write(f"step,{','.join(COLUMNS)}\n1,1,1,1,1,1\n{'9' * 5000},1,1,1,1,1\n")
+    StepLog(tmp_path, 1).close()
+    assert next(row["step"] for row in read(tmp_path)) == "1"

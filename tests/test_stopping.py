@@ -168,3 +168,9 @@ def test_a_second_ctrl_c_ends_at_once_whatever_the_main_thread_does(first):
     finally:
         process.kill()
         process.wait()
+
+
+def test_a_limit_beyond_what_a_clock_waits_for():
+    with Stop(max_runtime=1e300).listening() as stop:
+        stop.check()
+    stop.check()

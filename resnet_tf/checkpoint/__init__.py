@@ -1,6 +1,7 @@
 """Checkpoints: commits that are there whole or not at all, and restores that explain."""
 
 from resnet_tf.checkpoint.commit import Commit, write
+from resnet_tf.checkpoint.described import described
 from resnet_tf.checkpoint.digest import digest_of
 from resnet_tf.checkpoint.directory import commits, newest
 from resnet_tf.checkpoint.lock import Lock
@@ -17,6 +18,7 @@ __all__ = [
     "Mirror",
     "Retention",
     "commits",
+    "described",
     "digest_of",
     "find",
     "is_address",

@@ -26,7 +26,7 @@ import tensorflow as tf
 from resnet_tf import errors, faults
 from resnet_tf.checkpoint import naming
 from resnet_tf.checkpoint.digest import digest_of
-from resnet_tf.errors import UserError
+from resnet_tf.errors import UserError, plain
 from resnet_tf.files import make_directory, sha256_of, sync, write_synced
 
 MANIFEST = "manifest.json"
@@ -170,13 +170,16 @@ def verify(path: pathlib.Path, known: Mapping[str, dict] | None = None) -> Commi
     try:
         return _verify(path, known or {})
     except (KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ValueError(f"{MANIFEST} is malformed: {type(error).__name__} {error}") from error
+        what = f"{MANIFEST} is malformed: {type(error).__name__} {error}"
+        raise ValueError(plain(what)) from error
+    except ValueError as error:
+        raise ValueError(plain(error)) from error  # a stranger chose the names in it
 
 
 def _verify(path: pathlib.Path, known: Mapping[str, dict]) -> Commit:
     if naming.is_unfinished(path):
         raise ValueError("it is not finished")
-    text = _read_manifest(path)
+    text = read_manifest(path)
     manifest = json.loads(text)
     seal = manifest.pop("seal", None)
     # Byte for byte, so that a flipped bit anywhere in the file shows.
@@ -184,10 +187,15 @@ def _verify(path: pathlib.Path, known: Mapping[str, dict]) -> Commit:
         raise ValueError(f"{MANIFEST} was changed after it was written")
     if manifest["format_version"] != FORMAT_VERSION:
         raise ValueError(f"format version {manifest['format_version']} is not {FORMAT_VERSION}")
+    if type(manifest["step"]) is not int or manifest["step"] < 0:
+        raise ValueError(f"{MANIFEST} has no step")
     if naming.step_of(path) not in (None, manifest["step"]):
         raise ValueError(f"it is a copy of step {manifest['step']}")
     if f"{_PREFIX}.index" not in manifest["files"]:
         raise ValueError(f"{MANIFEST} lists no variables")
+    for found in path.iterdir():
+        if found.name.startswith(_PREFIX) and found.name not in manifest["files"]:
+            raise ValueError(f"{found.name} is not in {MANIFEST}")  # TensorFlow would read it
     for name, expected in manifest["files"].items():
         if pathlib.PurePath(name).name != name:
             raise ValueError(f"{MANIFEST} points outside its directory")
@@ -209,7 +217,13 @@ def _sealed(manifest: dict) -> str:
     return json.dumps({**manifest, "seal": seal}, indent=1) + "\n"
 
 
-def _read_manifest(path: pathlib.Path) -> str:
+def read_manifest(path: pathlib.Path) -> str:
+    """The text of a commit's manifest, as it is.
+
+    Raises:
+      ValueError: where it is none, or as large as none is.
+      UserError: 74 where it cannot be read.
+    """
     try:
         if _size_of(path / MANIFEST) > _MAX_MANIFEST_BYTES:
             raise ValueError(f"{MANIFEST} is larger than {_MAX_MANIFEST_BYTES} bytes")

@@ -60,21 +60,29 @@ def newest(directory: pathlib.Path, damaged: list[tuple[pathlib.Path, str]]) -> 
 def before(directory: pathlib.Path, step: int) -> Commit:
     """The newest commit of fewer than `step` steps that verifies; where there is none, of `step`.
 
-    Those that are passed over are set aside where they are damaged, and retracted where not.
+    Those that are passed over are set aside where they are damaged, and retracted where not; all
+    once it is certain which one is given.
+
+    Raises:
+      UserError: 78 where none verifies; then nothing was changed.
     """
-    paths = commits(directory)
-    for path in paths:
+    sound, damaged = [], []
+    for path in commits(directory):
         try:
-            found = verify(path)
+            sound.append(verify(path))
         except ValueError:
-            naming.set_aside(path)
-            continue
-        if found.step < step or path == paths[-1]:
-            return found
-        naming.retract(path)
-    raise UserError(
-        errors.MISMATCH, "there is no commit to go back to", directory, "start in another directory"
-    )
+            damaged.append(path)
+        if sound and sound[-1].step < step:
+            break
+    if not sound:
+        what = "there is no commit to go back to"
+        raise UserError(errors.MISMATCH, what, directory, "start in another directory")
+    for path in damaged:
+        naming.set_aside(path)
+    *passed, found = sound
+    for commit in passed:
+        naming.retract(commit.path)
+    return found
 
 
 def sweep(

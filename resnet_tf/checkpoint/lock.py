@@ -17,6 +17,7 @@ import json
 import os
 import pathlib
 import socket
+import stat
 import tempfile
 import time
 from collections.abc import Iterator
@@ -43,6 +44,7 @@ class Lock:
 
     def __init__(self, directory: pathlib.Path):
         self._path = directory / FILE_NAME
+        self._refuse_no_file()
         self._descriptor = self._take()
         holder = {
             "host": socket.gethostname(),
@@ -77,6 +79,22 @@ class Lock:
                     return descriptor
             os.close(descriptor)
 
+    def _refuse_no_file(self) -> None:
+        """What a stranger put there could lead elsewhere, or never open."""
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            if not stat.S_ISREG(self._path.lstat().st_mode):
+                what = "the lock of the model directory is no regular file"
+                raise UserError(
+                    errors.NOT_WRITABLE, what, self._path, "remove it, or give another --model_dir"
+                )
+
+    def is_held(self) -> bool:
+        """Whether the directory still is the one that was taken, and its lock this one."""
+        try:
+            return self._has_the_name(self._descriptor)
+        except OSError:
+            return False
+
     def _has_the_name(self, descriptor: int) -> bool:
         """Whether the file that is open is the one that lies there now."""
         return os.path.samestat(os.fstat(descriptor), os.stat(self._path))
@@ -102,7 +120,7 @@ class Lock:
             with contextlib.suppress(FileExistsError):
                 return True, os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
             with contextlib.suppress(FileNotFoundError):
-                return False, os.open(self._path, os.O_RDWR)
+                return False, os.open(self._path, os.O_RDWR | os.O_NOFOLLOW)
 
     def _held(self, descriptor: int, also: str = "") -> UserError:
         """The error that says who has the lock; closes the file."""
@@ -124,8 +142,9 @@ class Lock:
         """Raises UserError 77 where another process has the directory now; changes nothing."""
         held = cls.__new__(cls)
         held._path = directory / FILE_NAME
+        held._refuse_no_file()
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            descriptor = os.open(held._path, os.O_RDONLY)
+            descriptor = os.open(held._path, os.O_RDONLY | os.O_NOFOLLOW)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:

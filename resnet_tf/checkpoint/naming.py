@@ -19,8 +19,8 @@ import uuid
 
 from resnet_tf.files import renames_at_once, sync, write_synced
 
-_NAME = re.compile(r"step_(\d{9,})")
-_LEFT = re.compile(r"step_\d+\.(tmp|trash)-[0-9a-f]{8}")
+_NAME = re.compile(r"step_([0-9]{9}|[1-9][0-9]{9,17})")  # as `path_of` makes them
+_LEFT = re.compile(r"step_[0-9]+\.(tmp|trash)-[0-9a-f]{8}")
 MARK, MEANING = ".unfinished", "the directory of this name is no commit\n"
 
 
@@ -49,6 +49,11 @@ def is_passed_over(name: str) -> bool:
     """Whether a name is that of no commit yet, or of none any more, or of what says so."""
     stem = pathlib.PurePath(name.removesuffix(MARK))
     return _LEFT.fullmatch(name) is not None or (name != stem.name and step_of(stem) is not None)
+
+
+def was_begun(path: pathlib.Path) -> bool:
+    """Whether it was being written when its process ended, and so never was a commit."""
+    return ".tmp-" in path.name or is_unfinished(path)
 
 
 def begin(path: pathlib.Path) -> pathlib.Path:

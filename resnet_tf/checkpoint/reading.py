@@ -1,7 +1,9 @@
 """Commits for readers, which take no lock and may be slower than the run that sweeps them."""
 
+import functools
 import os
 import pathlib
+import sys
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -11,7 +13,7 @@ from resnet_tf import errors
 from resnet_tf.checkpoint import naming, store
 from resnet_tf.checkpoint.commit import Commit, verify
 from resnet_tf.checkpoint.directory import is_named_as_one, newest
-from resnet_tf.errors import UserError
+from resnet_tf.errors import UserError, plain
 
 Made = TypeVar("Made")
 _LOOKS = 5
@@ -20,7 +22,8 @@ _LOOKS = 5
 def find(path: str | os.PathLike) -> Commit:
     """The commit that a `--checkpoint` means: one commit, or the newest of a model directory.
 
-    Either may be in a store; then it is fetched first, see `store.fetched`.
+    Either may be in a store; then it is fetched first, see `store.fetched`. Newer commits that are
+    damaged are named on stderr.
 
     Raises:
       UserError: 66 where there is nothing, 78 where nothing verifies.
@@ -36,7 +39,10 @@ def find(path: str | os.PathLike) -> Commit:
             ) from error
     # A listing that is made while one commit goes and the next comes may show neither.
     for directory in (path / "checkpoints", path) * _LOOKS:
-        commit = newest(directory, [])
+        damaged: list = []
+        commit = newest(directory, damaged)
+        for passed, reason in damaged:
+            _say_once(f"{passed} is damaged ({reason}); taking {commit.path.name}")
         if commit:
             return commit
     raise UserError(
@@ -45,6 +51,11 @@ def find(path: str | os.PathLike) -> Commit:
         path,
         "give --checkpoint=MODEL_DIR or one of its checkpoints/step_…",
     )
+
+
+@functools.cache
+def _say_once(sentence: str) -> None:
+    print(plain(sentence), file=sys.stderr, flush=True)
 
 
 def read(path: str | os.PathLike, use: Callable[[Commit], Made]) -> Made:

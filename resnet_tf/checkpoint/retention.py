@@ -12,6 +12,7 @@ import time
 from resnet_tf.checkpoint import commit
 from resnet_tf.checkpoint.directory import commits, sweep
 from resnet_tf.checkpoint.naming import step_of
+from resnet_tf.errors import UserError
 
 _BETTER = {"top1": max, "top5": max, "loss": min}
 METRICS = tuple(_BETTER)
@@ -43,16 +44,18 @@ class Retention:
         self._values: dict[int, float] = {}
         for event in evaluations:
             if isinstance(event.get("step"), int):
-                self.evaluated(event["step"], event)
+                self._note(event["step"], event)
+
+    def _note(self, step: int, counts: dict) -> None:
+        value = counts.get(self._metric)
+        # A loss that is not finite is told as None; and a journal may be damaged.
+        if isinstance(value, int | float) and math.isfinite(value):
+            self._values[step] = value
 
     def evaluated(self, step: int, counts: dict) -> bool:
         """Notes an evaluation; whether it is the best so far, so that its state should stay."""
-        value = counts.get(self._metric)
-        # A loss that is not finite is told as None; and a journal may be damaged.
-        if not isinstance(value, int | float) or not math.isfinite(value):
-            return False
-        self._values[step] = value
-        return self.best == step
+        self._note(step, counts)
+        return self._best_of({step, *map(step_of, commits(self._directory))}) == step
 
     def forget_after(self, step: int) -> None:
         """Forgets evaluations and commits of later steps, which were undone."""
@@ -63,16 +66,21 @@ class Retention:
 
     @property
     def best(self) -> int | None:
-        """The step of the best evaluation, of equal ones the first."""
-        if not self._values:
+        """The committed step with the best evaluation, of equal ones the first."""
+        return self._best_of(set(map(step_of, commits(self._directory))))
+
+    def _best_of(self, steps: set[int]) -> int | None:
+        values = {step: value for step, value in self._values.items() if step in steps}
+        if not values:
             return None
-        value = _BETTER[self._metric](self._values.values())
-        return min(step for step, found in self._values.items() if found == value)
+        value = _BETTER[self._metric](values.values())
+        return min(step for step, found in values.items() if found == value)
 
     def fields(self) -> dict:
         """Manifest fields of a commit that is made now."""
         now = time.time()
-        due = self._seconds and now >= max(self._kept.values(), default=0) + self._seconds
+        past = [at for at in self._kept.values() if at <= now]  # else a clock was ahead once
+        due = self._seconds and now >= max(past, default=0) + self._seconds
         return {"kept_at": now} if due else {}
 
     def committed(self, made: commit.Commit) -> None:
@@ -82,15 +90,17 @@ class Retention:
 
     def sweep(self) -> None:
         """Those that need not stay go."""
-        sweep(self._directory, self._keep, self._stays)
-
-    def _stays(self, path: pathlib.Path) -> bool:
-        return path.name in self._kept or step_of(path) == self.best
+        best = self.best
+        sweep(
+            self._directory,
+            self._keep,
+            lambda path: path.name in self._kept or step_of(path) == best,
+        )
 
 
 def _kept_at(path: pathlib.Path) -> float | None:
     try:
-        at = json.loads((path / commit.MANIFEST).read_text()).get("kept_at")
-    except (OSError, ValueError, AttributeError, RecursionError):
+        at = json.loads(commit.read_manifest(path)).get("kept_at")
+        return float(at) if isinstance(at, int | float) and math.isfinite(at) else None
+    except (UserError, ValueError, AttributeError, OverflowError, RecursionError):
         return None
-    return float(at) if isinstance(at, int | float) else None

@@ -99,7 +99,7 @@ def _newest(
     found, damaged = [], []
     for path in checkpoint.commits(model_dir / "checkpoints") or checkpoint.commits(model_dir):
         try:
-            found.append(commit.verify(path))
+            found.append(checkpoint.described(commit.verify(path), "data"))
         except ValueError as error:
             if checkpoint.is_there(path):  # else it was swept meanwhile
                 damaged.append((path, str(error)))

@@ -3,7 +3,7 @@
 import dataclasses
 import os
 
-from resnet_tf import errors, input
+from resnet_tf import checkpoint, errors, input
 from resnet_tf.checkpoint import Commit
 from resnet_tf.errors import UserError, bad_flag
 from resnet_tf.evaluation import label_maps, prediction_files
@@ -69,7 +69,7 @@ class Request:
 
 def data_for(commit: Commit, data_dir: str, split: str) -> tuple[input.Manifest, str]:
     """What to evaluate on: as asked, else as the training run did."""
-    trained_on = commit.manifest["data"]
+    trained_on = checkpoint.described(commit, "data").manifest["data"]
     if trained_on is not None:
         manifest = _load_data(data_dir or trained_on["directory"])
         return manifest, split or usual_split(commit, manifest)

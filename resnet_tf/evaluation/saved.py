@@ -1,9 +1,11 @@
 """A trained network, rebuilt from a commit alone."""
 
+import contextlib
 import dataclasses
 import functools
+import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import tensorflow as tf
 
@@ -12,6 +14,8 @@ from resnet_tf.checkpoint import Commit
 from resnet_tf.errors import UserError
 from resnet_tf.layers import named_variables
 from resnet_tf.preprocessing import Preprocessing
+
+_SMALL = 2**20  # numbers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,17 +76,19 @@ def load(commit: Commit, weights: str = "auto") -> LoadedModel:
     Raises:
       UserError: 78 where variables and commit disagree, or there is no average.
     """
+    checkpoint.described(commit)
     architecture, classes = commit.manifest["architecture"], commit.manifest["classes"]
     pictures = Preprocessing.from_json(commit.manifest["preprocessing"])
     try:
-        model = models.create(
-            architecture["model"],
-            num_classes=architecture["num_classes"],
-            channels=pictures.channels,
-            **architecture["options"],
-        )
-    except (ValueError, TypeError) as error:
-        made_by = commit.manifest["environment"]["resnet_tf"]
+        with _no_larger_than(commit):
+            model = models.create(
+                architecture["model"],
+                num_classes=architecture["num_classes"],
+                channels=pictures.channels,
+                **architecture["options"],
+            )
+    except (ValueError, TypeError, OverflowError, MemoryError, tf.errors.OpError) as error:
+        made_by = commit.manifest["environment"].get("resnet_tf", "of the version")
         raise UserError(
             errors.MISMATCH,
             f"this version cannot build the network of the commit: {error}",
@@ -98,6 +104,26 @@ def load(commit: Commit, weights: str = "auto") -> LoadedModel:
     )
     saved.restore(commit)
     return saved
+
+
+@contextlib.contextmanager
+def _no_larger_than(commit: Commit) -> Iterator[None]:
+    """Variables that are made in the block may not have far more numbers than the commit has.
+
+    Else a manifest could ask for more memory than there is. What differs by less is a table.
+    """
+    left = _SMALL + 2 * sum(math.prod(shape) for shape in checkpoint.shapes_of(commit).values())
+
+    def make(create, **told):
+        nonlocal left
+        variable = create(**told)
+        left -= math.prod(variable.shape)
+        if left < 0:
+            raise ValueError("it is larger than what was saved")
+        return variable
+
+    with tf.variable_creator_scope(make):
+        yield
 
 
 def _refuse_missing(commit: Commit, weights: str) -> str:

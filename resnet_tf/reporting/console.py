@@ -6,6 +6,8 @@ from typing import TextIO
 
 from tqdm import tqdm
 
+from resnet_tf.errors import plain
+
 _hushed = False
 
 
@@ -16,9 +18,13 @@ def hush() -> None:
 
 
 def say(text: str) -> None:
-    """One plain line on stderr."""
+    """Plain lines on stderr, harmless to a terminal."""
     if not _hushed:
-        print(text, file=sys.stderr, flush=True)
+        print(_harmless(text), file=sys.stderr, flush=True)
+
+
+def _harmless(text: str) -> str:
+    return "\n".join(map(plain, text.split("\n")))
 
 
 def silence(stream: TextIO) -> None:
@@ -96,7 +102,7 @@ class Console:
         if self._bar.disable:
             say(text)
         else:
-            self._bar.write(text, file=sys.stderr)
+            self._bar.write(_harmless(text), file=sys.stderr)
 
     def close(self) -> None:
         """Ends the bar, after it has shown the last step."""

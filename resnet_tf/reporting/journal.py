@@ -6,6 +6,7 @@ see `reporting.tensorboard`.
 
 import contextlib
 import json
+import math
 import os
 import pathlib
 import sys
@@ -55,11 +56,13 @@ class Journal:
 
     def rewind(self, step: int) -> None:
         """Takes out the lines of later steps, which will be done again."""
-        self._end()
-        self._begin(step)
-        self.steps.rewind(step)
-        if self.tensorboard:
-            self.tensorboard.rewind(step)
+        with self._no_run_is_lost():
+            before = self._file
+            self._begin(step)
+            before.close()
+        for log in filter(None, (self.steps, self.tensorboard)):
+            with self._no_run_is_lost():
+                log.rewind(step)
 
     def count(self, event: str, step: int | None = None) -> int:
         """How many events of a kind the file holds, of one step or of all."""
@@ -76,7 +79,8 @@ class Journal:
             emit({"event": event, **fields})
         except OSError as error:
             silence(sys.stdout)
-            say(f"stdout cannot be written: {plain(error)}; the journal has it all")
+            elsewhere = "" if self._failed else "; the journal has it all"
+            say(f"stdout cannot be written: {plain(error)}{elsewhere}")
         if self.tensorboard:
             with self._no_run_is_lost():
                 self.tensorboard.write(event, fields)
@@ -119,15 +123,19 @@ def emit(event: dict) -> None:
 
 def read(directory: pathlib.Path) -> list[dict]:
     """Events of a run's journal, without a last line that a kill cut short, or any other line
-    that is no event."""
+    that is no event; none where there is no journal.
+
+    Raises:
+      OSError: where there is one that cannot be read.
+    """
     try:
         text = (directory / FILE_NAME).read_text(encoding="utf-8", errors="replace")
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
     events = []
     for line in text.split("\n"):
         try:
-            events.append(json.loads(line, parse_constant=_refuse))
+            events.append(json.loads(line, parse_constant=_refuse, parse_float=_finite))
         except (ValueError, RecursionError):
             continue
     named = (event for event in events if isinstance(event, dict))
@@ -139,6 +147,11 @@ def number(event: Mapping, name: str) -> float | None:
     value = event.get(name)
     sound = isinstance(value, int | float) and not isinstance(value, bool)
     return value if sound and abs(value) <= _LARGEST else None
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    return value if math.isfinite(value) else _refuse(text)
 
 
 def _refuse(constant: str):

@@ -19,6 +19,7 @@ from resnet_tf.files import replace_synced
 
 FILE_NAME = "steps.csv"
 COLUMNS = ("loss", "gradient_norm", "learning_rate", "order", "pictures")
+_DIGITS = 20  # as many as no step has
 _HEADING = "step," + ",".join(COLUMNS) + "\n"
 
 
@@ -55,8 +56,9 @@ class StepLog:
 
     def rewind(self, step: int) -> None:
         """Takes out the rows of later steps, which will be done again."""
-        self._file.close()
+        before = self._file
         self._begin(step)
+        before.close()
 
     def close(self) -> None:
         """Waits until the file is on the disk."""
@@ -85,7 +87,7 @@ def _lines(path: pathlib.Path) -> list[str]:
     """Whole rows, without the heading."""
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
     lines = text.splitlines(keepends=True)[1:]
     return [line for line in lines if line.endswith("\n") and line.count(",") == len(COLUMNS)]
@@ -93,4 +95,4 @@ def _lines(path: pathlib.Path) -> list[str]:
 
 def _step(line: str) -> int:
     number = line.partition(",")[0]
-    return int(number) if number.isdecimal() else 0
+    return int(number) if number.isdecimal() and len(number) < _DIGITS else 0

@@ -2,7 +2,7 @@
 
 import pathlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import tensorflow as tf
 
@@ -43,7 +43,12 @@ def tell_goodput(step: int, journal: Journal, clock: Goodput) -> None:
 
 
 def write_page(
-    run: Run, predictions: Predictions, iterator: Iterator, clock: Goodput, done: dict
+    run: Run,
+    predictions: Predictions,
+    iterator: Iterator,
+    clock: Goodput,
+    done: dict,
+    name_of: Callable[[pathlib.Path], str] = str,
 ) -> None:
     """Writes the run's page; where that fails it is said, since no page is worth a run."""
     path = pathlib.Path(run.config.model_dir) / run_page.FILE_NAME
@@ -57,10 +62,15 @@ def write_page(
     except (OSError, tf.errors.OpError) as error:
         reporting.say(f"no report was written: {errors.plain(error)}")
     else:
-        reporting.say(f"report: {path}")
+        reporting.say(f"report: {name_of(path)}")
 
 
-def say_again(config: Config, total_steps: int, resumed: Commit) -> dict | None:
+def say_again(
+    config: Config,
+    total_steps: int,
+    resumed: Commit,
+    name_of: Callable[[pathlib.Path], str] = str,
+) -> dict | None:
     """Says the "done" event of a run that is complete once more; None where it is not."""
     if resumed.step < total_steps:
         return None
@@ -68,8 +78,8 @@ def say_again(config: Config, total_steps: int, resumed: Commit) -> dict | None:
         done = event.get("event") == "done" and event.get("digest") == resumed.manifest["digest"]
         evaluation = event.get("eval")
         if done and isinstance(evaluation, dict) and evaluation.get("split") == config.eval_split:
-            event = {**event, "checkpoint": str(resumed.path)}  # it may have been moved
-            reporting.say(f"already complete at step {resumed.step}: {config.model_dir}")
+            event = {**event, "checkpoint": name_of(resumed.path)}  # it may have been moved
+            reporting.say(f"already complete at step {resumed.step}: {event['checkpoint']}")
             journals.emit(event)
             return event
     # Killed before the end, or asked for another split: only the evaluation is to do.

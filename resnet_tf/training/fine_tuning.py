@@ -97,7 +97,7 @@ def origin_of(config: Config) -> Commit | None:
     if not config.init_from:
         return None
     try:
-        return checkpoint.find(config.init_from)
+        return checkpoint.described(checkpoint.find(config.init_from))
     except UserError as error:
         remedy = "give --init_from=MODEL_DIR or one of its checkpoints/step_…"
         raise UserError(error.code, error.what, error.where, remedy, error.details) from error

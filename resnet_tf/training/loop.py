@@ -94,6 +94,8 @@ def _train_mirrored(config: Config, profiler: Profiler | None, stop: Stop) -> di
     try:
         here = dataclasses.replace(config, model_dir=str(mirror.directory))
         return _train_here(here, profiler, stop, mirror)
+    except UserError as error:
+        raise error.calling(mirror.directory, mirror.address) from error
     finally:
         mirror.close()
 
@@ -146,7 +148,8 @@ def _train_here(
     if cluster:
         refuse_disagreement(strategy, cluster, together.to_agree_on(run, resumed))
     if resumed:
-        if finished := ending.say_again(config, run.total_steps, resumed):
+        names = [mirror.name_of] if mirror else []
+        if finished := ending.say_again(config, run.total_steps, resumed, *names):
             return finished
         resume.tell_or_refuse_inexact(resumed, run.describe, config, reporting.say)
     saving.refuse_full(run)
@@ -156,7 +159,7 @@ def _train_here(
             resume.set_aside(damaged, resumed, reporting.say)
         stop.tell(lambda code: run.stop.assign(STOPS.index(code)))
         elsewhere = None if writes else home / "checkpoints"
-        done = _train(run, resumed, clock, profiler, stop, mirror, cluster, elsewhere)
+        done = _train(run, resumed, clock, profiler, stop, mirror, cluster, elsewhere, lock)
         if cluster:
             wait_for_all(strategy)  # who leaves early looks lost to the others
         return done
@@ -173,6 +176,7 @@ def _train(
     mirror: Mirror | None,
     cluster: Cluster | None,
     elsewhere: pathlib.Path | None,
+    lock: Lock,
 ) -> dict:
     step = resumed.step if resumed else 0
     journal = start.open_journal(run, resumed)
@@ -182,7 +186,7 @@ def _train(
     watchdog = Watchdog(
         run.config.step_timeout, functools.partial(ending.tell_hung, run.config, journal)
     )
-    saver = Saver(run, resumed, journal, clock, mirror, elsewhere)
+    saver = Saver(run, resumed, journal, clock, mirror, elsewhere, lock)
     asked = make_largest(run.strategy, run.stop) if cluster else None
     observers = Observers(
         journal, console, meter, clock, profiler, stop, watchdog, saver, asked_of_any=asked
@@ -235,13 +239,17 @@ def _advance_to_the_end(run: Run, resumed: Commit | None, step: int, observers: 
             evaluated = step, *_evaluate(run, step, observers)
     except Asked:
         raise _stop(run, step, observers) from None
+    except UserError:
+        ending.tell_goodput(step, journal, clock)
+        raise
     console.close()
     _, counts, predictions = evaluated
     done = ending.done(saver, counts, observers.meter)
     reporting.say(f"done: {done['checkpoint']}")
+    observers.watchdog.beat("the last evaluation")
     with clock.during(goodput.REPORT):
         faults.at("report")
-        ending.write_page(run, predictions, iterator, clock, done)
+        ending.write_page(run, predictions, iterator, clock, done, saver.name_of)
     ending.tell_goodput(step, journal, clock)
     journal.write(**done)
     return done
@@ -369,9 +377,11 @@ def _lacks_evaluation(run: Run, step: int, journal: Journal) -> bool:
 def _stop(run: Run, step: int, observers: Observers) -> UserError:
     """Commits the step that is reached, and gives the error that ends the command."""
     saver = observers.saver
-    if step and not (saver.last and saver.last.step == step):
-        saver.save(step)
-    ending.tell_goodput(step, observers.journal, observers.goodput)
+    try:
+        if step and not (saver.last and saver.last.step == step):
+            saver.save(step)
+    finally:
+        ending.tell_goodput(step, observers.journal, observers.goodput)
     if saver.last:
         return observers.stop.error(f"at step {step}, which is committed", saver.place)
     return observers.stop.error("before the first step", run.config.model_dir)

@@ -21,6 +21,7 @@ from collections.abc import Callable
 
 from resnet_tf import checkpoint, errors
 from resnet_tf.checkpoint import Commit, naming
+from resnet_tf.checkpoint.commit import MANIFEST
 from resnet_tf.config import Config
 from resnet_tf.errors import UserError
 from resnet_tf.preprocessing import Preprocessing
@@ -56,7 +57,7 @@ def choose(config: Config) -> tuple[Commit | None, Damaged]:
             path,
             "leave out --strict_resume to go on from there",
         )
-    return chosen, damaged
+    return chosen and checkpoint.described(chosen, "data", "config"), damaged
 
 
 def _refuse_lost_or_foreign(model_dir: pathlib.Path) -> None:
@@ -70,6 +71,10 @@ def _refuse_lost_or_foreign(model_dir: pathlib.Path) -> None:
             if ".corrupt-" in path.name:
                 what = "all commits here were damaged and set aside"
                 raise UserError(errors.MISMATCH, what, path, _RESTORE)
+            if (path / MANIFEST).exists() and not naming.was_begun(path):
+                what = "there is a commit here, but not under its name in checkpoints/"
+                remedy = "name it checkpoints/step_ and nine digits, or give another --model_dir"
+                raise UserError(errors.MISMATCH, what, path, remedy)
     saved = [event for event in journals.read(model_dir) if event.get("event") == "save"]
     if saved:
         what = f"the journal tells of a commit of step {saved[-1].get('step')}, and there is none"
@@ -159,6 +164,10 @@ def changes_of(
     told = changes | {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
     if told:
         say("changed: " + ", ".join(f"{name} {a} -> {b}" for name, (a, b) in told.items()))
+    if then.examples_a_step != config.examples_a_step:
+        begin, seen = (chosen.step * each.examples_a_step for each in (config, then))
+        say(f"the next batch begins at example {begin:,} of the order, and not at {seen:,};"
+            " epochs and examples are counted as if all steps had had the new number")  # fmt: skip
     now = [{"step": chosen.step, "changes": {k: list(pair) for k, pair in changes.items()}}]
     return [*chosen.manifest.get("changes", []), *(now if changes else [])]
 

@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 
 from resnet_tf import checkpoint, errors, faults, reporting
-from resnet_tf.checkpoint import Commit, Mirror, Retention
+from resnet_tf.checkpoint import Commit, Lock, Mirror, Retention
 from resnet_tf.errors import UserError
 from resnet_tf.reporting import Journal, goodput
 from resnet_tf.reporting import journal as journals
@@ -49,6 +49,7 @@ class Saver:
       clock: of the run.
       mirror: of the run, where it is in a store.
       elsewhere: in a process beside the chief, which commits the same state: where.
+      lock: of the model directory; without one, that it is there is all that is asked.
     """
 
     def __init__(
@@ -59,8 +60,9 @@ class Saver:
         clock: Goodput,
         mirror: Mirror | None = None,
         elsewhere: pathlib.Path | None = None,
+        lock: Lock | None = None,
     ):
-        self._mirror, self._elsewhere = mirror, elsewhere
+        self._mirror, self._elsewhere, self._lock = mirror, elsewhere, lock
         self._run, self._journal, self._clock = run, journal, clock
         self._last, self._background = resumed, None
         self._writing: tuple[int, Future] | None = None
@@ -84,7 +86,10 @@ class Saver:
     @property
     def place(self) -> str:
         """Of the newest commit: its directory, or its address in a store."""
-        path = self.last.path
+        return self.name_of(self.last.path)
+
+    def name_of(self, path: pathlib.Path) -> str:
+        """What a user knows something in the model directory by."""
         return self._mirror.name_of(path) if self._mirror else str(path)
 
     def save(self, step: int) -> Commit:
@@ -182,28 +187,37 @@ class Saver:
         try:
             yield
         except UserError as error:
-            if error.code != errors.IO_ERROR or not self._is_there():
+            if error.code != errors.IO_ERROR or not self._is_ours():
                 raise
             last = f"step {self._last.step}" if self._last else "nothing"
             reporting.say(f"{error}; going on, {last} is committed")
             self._journal.write("save_failed", step=step, error=str(error))
 
     def _sweep(self) -> None:
+        self._refuse_moved()  # what is there now may be another run's
         try:
             self._retention.sweep()
         except OSError as error:
             reporting.say(f"an old commit could not be removed: {error}")
 
-    def _is_there(self) -> bool:
-        return pathlib.Path(self._run.config.model_dir).is_dir()
+    def _is_ours(self) -> bool:
+        """Whether the directory is there, and no other one in its place."""
+        there = pathlib.Path(self._run.config.model_dir).is_dir()
+        return there and (self._lock is None or self._lock.is_held())
 
-    def _refuse_moved_or_full(self) -> None:
+    def _refuse_moved(self) -> None:
         directory = self._run.config.model_dir
-        if not self._is_there():
+        if not self._is_ours():
             what = "the model directory is gone"
+            if pathlib.Path(directory).is_dir():
+                what = "the lock of the model directory is gone, or it is another directory now"
             raise UserError(
                 errors.IO_ERROR, what, directory, "put it back; the same command goes on"
             )
+
+    def _refuse_moved_or_full(self) -> None:
+        self._refuse_moved()
+        directory = self._run.config.model_dir
         needed, free = _bytes_of(self._run), _free(directory)
         if free < needed:
             what = f"the disk has {size(free)} free, and a commit needs {size(needed)}"

@@ -106,7 +106,7 @@ is loaded. One campaign alone: `cd tests && python -m campaigns kills`.
 |---|---|---|---|---|
 {table}
 
-On {machine}, two cases at a time.
+On {machine}, two cases at a time, some beside other work.
 """
 
 

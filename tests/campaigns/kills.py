@@ -48,9 +48,13 @@ def at_random(folder: pathlib.Path, count: int, workers: int) -> campaign.Result
 def at_stages(folder: pathlib.Path, count: int, workers: int) -> campaign.Result:
     """Killed at the n-th time of each of the six stages of a commit, and at other points."""
     undisturbed, _ = _undisturbed(folder / "undisturbed")
-    points = [(f"save.{stage}", n) for n in range(1, 11) for stage in _SAVE]
-    points += [(point, n) for n in (1, 2) for point in _OTHERS if n == 1 or point != "report"]
-    points = points if count >= len(points) else points[:: -(-len(points) // count)]
+    # Each point once, at different times; then all others.
+    points = [(f"save.{stage}", n) for n, stage in enumerate(_SAVE, start=1)]
+    points += [(point, 1) for point in _OTHERS]
+    saves = [(f"save.{stage}", n) for n in range(1, 11) for stage in _SAVE]
+    others = [(point, 2) for point in _OTHERS if point != "report"]
+    points += [point for point in (*saves, *others) if point not in points]
+    points = points[:count]
 
     def case(place, number):
         point, n = points[number]

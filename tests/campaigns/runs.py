@@ -120,13 +120,13 @@ def train(model_dir: pathlib.Path, *flags: str, **more) -> Process:
     return start(f"--model_dir={model_dir}", *MICRO, *flags, output=output, **more)
 
 
-def finish(model_dir: pathlib.Path, *flags: str) -> str:
+def finish(model_dir: pathlib.Path, *flags: str, **more) -> str:
     """Trains to the end; the digest of that.
 
     Raises:
       AssertionError: where it ends with another code than 0.
     """
-    process = train(model_dir, *flags)
+    process = train(model_dir, *flags, **more)
     code = process.wait()
     assert code == 0, f"{model_dir}: code {code}\n{process.stderr}"
     return process.events[-1]["digest"]

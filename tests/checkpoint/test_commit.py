@@ -705,3 +705,58 @@ def test_what_is_unfinished_is_no_commit_and_nothing_is_said_of_it(tmp_path):
 def test_which_file_systems_rename_at_once(tmp_path, monkeypatch, kind, way):
     monkeypatch.setattr(files, "file_system", lambda directory: kind)
     assert files.renames_at_once(tmp_path) is way
+
+
+@pytest.mark.parametrize("kind", ["file", "link", "pipe"])
+def test_variables_that_the_manifest_does_not_list(tmp_path, kind):
+    """TensorFlow would open all that begins with the name. # fault S2"""
+    (written,) = write_steps(tmp_path, 1)
+    more = written.path / "variables.data-00001-of-00002"
+    {"file": more.touch, "link": lambda: more.symlink_to("/etc/hostname"),
+     "pipe": lambda: os.mkfifo(more)}[kind]()  # fmt: skip
+    assert damaged(written.path) == "variables.data-00001-of-00002 is not in manifest.json"
+
+
+@pytest.mark.parametrize("step", ["x", -5, 1.5, None, True])
+def test_a_manifest_whose_step_is_none(tmp_path, step):
+    (written,) = write_steps(tmp_path, 1)
+    other = written.path.rename(tmp_path / "other")
+    reseal(other, lambda manifest: manifest.update(step=step))
+    assert damaged(other) in ("manifest.json has no step",)
+
+
+def test_a_name_that_would_colour_a_terminal(tmp_path):
+    """# fault S7"""
+    (written,) = write_steps(tmp_path, 1)
+    reseal(written.path, lambda manifest: manifest["files"].update({"\x1b[31m\nERROR 0": {}}))
+    assert "\x1b" not in damaged(written.path) and "\n" not in damaged(written.path)
+
+
+@pytest.mark.parametrize("name", ["step_0000000010", "step_٠٠٠٠٠٠٠١٠", "step_10"])
+def test_a_name_that_no_commit_gets(tmp_path, name):
+    (written,) = write_steps(tmp_path, 10)
+    written.path.rename(tmp_path / name)
+    assert commits(tmp_path) == []
+
+
+def test_going_back_changes_nothing_unless_there_is_something_to_go_to(tmp_path):
+    """The one sound commit stays, though it is not before the step."""
+    write_steps(tmp_path, 10, 20)
+    corrupt(tmp_path / "step_000000010")
+    assert before(tmp_path, 20).step == 20
+    assert len(commits(tmp_path)) == 1
+    corrupt(tmp_path / "step_000000020")
+    left = names(tmp_path)
+    with pytest.raises(UserError, match="ERROR 78: there is no commit to go back to"):
+        before(tmp_path, 20)
+    assert names(tmp_path) == left
+
+
+def test_find_says_what_it_passes_over(tmp_path, capsys):
+    write_steps(tmp_path, 10, 20)
+    corrupt(tmp_path / "step_000000020")
+    for _ in range(2):
+        assert find(tmp_path).step == 10
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and said.startswith(f"{tmp_path}/step_000000020 is damaged (")
+    assert said.endswith("; taking step_000000010\n")

@@ -233,3 +233,32 @@ def test_a_lock_that_another_process_made_anew_stays(tmp_path):
     refused(tmp_path)
     second.release()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["link", "dangling", "pipe", "directory"])
+@pytest.mark.parametrize("call", [Lock, Lock.refuse_held])
+def test_what_is_no_file_is_refused_and_nothing_is_written_through_it(tmp_path, kind, call):
+    """A stranger's directory may hold anything. # fault S2"""
+    directory, victim = tmp_path / "run", tmp_path / "victim"
+    directory.mkdir()
+    victim.write_text("mine")
+    lock = directory / "lock"
+    {"link": lambda: lock.symlink_to(victim), "dangling": lambda: lock.symlink_to("/nowhere/x"),
+     "pipe": lambda: os.mkfifo(lock), "directory": lock.mkdir}[kind]()  # fmt: skip
+    with pytest.raises(UserError, match="ERROR 77: the lock of the model directory is no regular"):
+        call(directory)
+    assert victim.read_text() == "mine"
+
+
+def test_whether_it_is_held_still(tmp_path):
+    directory = tmp_path / "run"
+    directory.mkdir()
+    lock = Lock(directory)
+    assert lock.is_held()
+    directory.rename(tmp_path / "moved")
+    assert not lock.is_held()
+    directory.mkdir()
+    assert not lock.is_held()
+    second = Lock(directory)
+    assert second.is_held() and not lock.is_held()
+    second.release()

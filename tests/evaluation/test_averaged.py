@@ -212,7 +212,7 @@ def test_commits_of_a_real_run_and_no_training_from_there(tmp_path, monkeypatch,
 
 OTHERS = [
     ("architecture", FIELDS["architecture"] | {"options": {"depth": 14}}),
-    ("architecture", FIELDS["architecture"] | {"num_classes": 11}),
+    ("architecture", FIELDS["architecture"] | {"options": {}}),
     ("classes", list("1023456789")),
     ("classes", None),
     ("preprocessing", PICTURES.to_json() | {"height": 9}),

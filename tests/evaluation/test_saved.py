@@ -1,11 +1,8 @@
-import pathlib
-
 import numpy as np
 import pytest
 import small_commits
 
 from resnet_tf import checkpoint, models
-from resnet_tf.checkpoint import Commit
 from resnet_tf.errors import UserError
 from resnet_tf.evaluation import load
 from resnet_tf.layers import named_variables
@@ -18,7 +15,7 @@ PICTURES = Preprocessing(32, 32, 3, mean=(120.0, 121.0, 122.0), std=(60.0, 61.0,
     {"model": "a_later_network", "options": {}},
     {"model": "cifar_resnet20", "options": {"a_later_option": 1}},
 ])  # fmt: skip
-def test_a_network_that_this_version_cannot_build_is_refused(architecture):
+def test_a_network_that_this_version_cannot_build_is_refused(tmp_path, architecture):
     manifest = {
         "architecture": {**architecture, "num_classes": 10},
         "classes": None,
@@ -26,7 +23,7 @@ def test_a_network_that_this_version_cannot_build_is_refused(architecture):
         "environment": {"resnet_tf": "9.9"},
     }
     with pytest.raises(UserError, match=r"ERROR 78: this version cannot build .* 9\.9"):
-        load(Commit(pathlib.Path("step_000000001"), 1, manifest))
+        load(checkpoint.write(tmp_path, 1, {"model/w": np.zeros(1, np.float32)}, manifest))
 
 
 @pytest.mark.parametrize("classes", [None, ["cat", "dog"]])
@@ -52,6 +49,7 @@ def test_a_commit_without_some_of_the_weights_is_refused(tmp_path):
         "architecture": {"model": "cifar_resnet", "options": {"depth": 8}, "num_classes": 2},
         "classes": None,
         "preprocessing": PICTURES.to_json(),
+        "environment": {},
     }
     state = {f"model/{name}": v.numpy() for name, v in named_variables(model).items()}
     del state["model/head/bias"]
@@ -59,3 +57,33 @@ def test_a_commit_without_some_of_the_weights_is_refused(tmp_path):
     with pytest.raises(UserError, match="ERROR 78: 1 of 37 variables differ") as caught:
         load(commit)
     assert "model/head/bias" in caught.value.details
+
+
+@pytest.mark.parametrize("width", [100.0, 1e6])
+def test_a_network_larger_than_its_weights_is_refused_before_it_is_there(tmp_path, width):
+    """A manifest cannot ask for memory. # fault S1"""
+    options = {"depth": 8, "width_multiplier": 0.25}
+    model = models.create("cifar_resnet", num_classes=2, **options)
+    fields = small_commits.fields("cifar_resnet", options | {"width_multiplier": width}, 2, None,
+                                  PICTURES)  # fmt: skip
+    state = {f"model/{name}": v.numpy() for name, v in named_variables(model).items()}
+    with pytest.raises(UserError, match="ERROR 78: this version cannot build the network of"):
+        load(checkpoint.write(tmp_path, 4, state, fields))
+
+
+@pytest.mark.parametrize("field, value", [
+    ("architecture", None), ("architecture", {"model": 3, "options": {}, "num_classes": 2}),
+    ("architecture", {"model": "cifar_resnet", "options": [], "num_classes": 2}),
+    ("architecture", {"model": "cifar_resnet", "options": {}, "num_classes": "2"}),
+    ("classes", 5), ("classes", ["a"]), ("classes", [1, 2]), ("environment", "x"),
+    ("preprocessing", {}), ("preprocessing", PICTURES.to_json() | {"height": "8"}),
+    ("preprocessing", PICTURES.to_json() | {"more": 1}),
+])  # fmt: skip
+def test_a_manifest_that_describes_no_network(tmp_path, field, value):
+    """Sealed as it should be, by a stranger. # fault S1"""
+    fields = small_commits.fields("cifar_resnet", {"depth": 8}, 2, None, PICTURES)
+    commit = checkpoint.write(
+        tmp_path, 4, {"model/w": np.zeros(1, np.float32)}, fields | {field: value}
+    )
+    with pytest.raises(UserError, match="ERROR 78: its manifest describes no network: "):
+        load(commit)

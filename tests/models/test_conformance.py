@@ -79,7 +79,7 @@ def batch(size):
 def logits(strategy, model, images):
     """Of the global batch, in inference, and how often that was traced."""
 
-    @tf.function
+    @tf.function(autograph=False)
     def forward(images):
         return strategy.run(lambda x: model(x, training=False), args=(images,))
 

@@ -93,7 +93,9 @@ def test_names_and_shapes_of_all_variables():
 
 def sizes(model, side):
     images = tf.TensorSpec([None, side, side, 3])
-    traced = tf.function(lambda x: model.features(x, False)).get_concrete_function(images)
+    traced = tf.function(lambda x: model.features(x, False), autograph=False).get_concrete_function(
+        images
+    )
     # A dictionary that leaves a trace is sorted by its keys.
     return {name: tuple(x.shape[1:]) for name, x in traced.structured_outputs.items()}
 

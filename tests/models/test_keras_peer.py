@@ -105,7 +105,7 @@ class Peer:
         """n, the number of values that each norm takes its statistics from."""
         inputs = keras.Model(self.keras.input, [norm.input for norm in self.norms.values()])
         spec = tf.TensorSpec(images.shape)
-        shapes = tf.function(inputs).get_concrete_function(spec).output_shapes
+        shapes = tf.function(inputs, autograph=False).get_concrete_function(spec).output_shapes
         return {name: shape[:3].num_elements() for name, shape in zip(self.norms, shapes)}
 
 
@@ -115,7 +115,7 @@ def pictures(count, size, seed=0):
 
 
 def logits(model, images):
-    return tf.function(lambda x: model(x, training=False))(images).numpy()
+    return tf.function(lambda x: model(x, training=False), autograph=False)(images).numpy()
 
 
 def difference(ours, theirs, scale=None):
@@ -159,7 +159,7 @@ def test_strides_in_other_places_give_other_logits(name, wrong):
 def gradients_of(model, variables):
     """A function from a batch to the loss and the gradients by name; moving statistics move."""
 
-    @tf.function
+    @tf.function(autograph=False)
     def compute(images, labels):
         with tf.GradientTape() as tape:
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(

@@ -90,7 +90,9 @@ def test_there_are_107_convolutions_with_biases_and_no_batch_norm():
 
 def test_sizes_at_224_are_those_of_the_table():
     images = tf.TensorSpec([None, 224, 224, 3])
-    traced = tf.function(lambda x: full().features(x, False)).get_concrete_function(images)
+    traced = tf.function(
+        lambda x: full().features(x, False), autograph=False
+    ).get_concrete_function(images)
     assert {name: tuple(x.shape[1:]) for name, x in traced.structured_outputs.items()} == {
         "stem": (112, 112, 64), "stage1": (56, 56, 64), "stage2": (28, 28, 128),
         "stage3": (14, 14, 256), "stage4": (7, 7, 512), "final": (7, 7, 512),

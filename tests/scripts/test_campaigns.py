@@ -10,7 +10,7 @@ import pytest
 TESTS = pathlib.Path(__file__).resolve().parents[1]
 # Cases of each.
 SAMPLES = {
-    "kills": 20, "stages": 3, "over_and_over": 2, "flips": 100, "full_disks": 2, "sigterms": 5,
+    "kills": 20, "stages": 12, "over_and_over": 2, "flips": 100, "full_disks": 2, "sigterms": 5,
     "starts": 2, "not_finite": 4, "mismatches": 4, "overload": 1,
     "victims": 3, "restarts": 1,
 }  # fmt: skip
@@ -18,7 +18,7 @@ SAMPLES = {
 
 @pytest.mark.parametrize("name", SAMPLES)
 def test_a_sample_holds(name):
-    """# fault F3, F5"""
+    """# fault A8, F3, F5"""
     process = subprocess.run(
         [sys.executable, "-m", "campaigns", f"--count={SAMPLES[name]}", "--workers=1", name],
         cwd=TESTS, capture_output=True, text=True, timeout=1500,

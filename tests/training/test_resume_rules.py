@@ -1,6 +1,8 @@
 """What a command does in a directory that may hold a run: the numbered rules of `resume`."""
 
+import hashlib
 import json
+import shutil
 
 import made
 import pytest
@@ -216,3 +218,46 @@ def test_where_it_is_exact_nothing_is_refused(data, run):
 def test_what_cannot_be_allowed(name):
     with pytest.raises(UserError, match=f"ERROR 64: allow_change must name data or .*{name}"):
         Config(steps=1, allow_change=(name,))
+
+
+@pytest.mark.parametrize("place", [
+    "step_000000006", "checkpoints/step_6", "checkpoints/step_000000006.trash-12345678",
+    "checkpoints/step_0000000006", "checkpoints/best",
+])  # fmt: skip
+def test_a_commit_in_another_place_is_never_step_0(data, run, tmp_path, place):
+    """# fault A12, rule 3"""
+    other = tmp_path / "other"
+    (other / "checkpoints").mkdir(parents=True)
+    shutil.copytree(run / "checkpoints/step_000000006", other / place)
+    message = r"there is a commit here, but not under its name in checkpoints/"
+    refused(78, message, data, other)
+    assert (other / place / "manifest.json").exists()
+
+
+def test_a_commit_that_was_being_written_is_none(data, run, tmp_path):
+    """The first one, killed before it had its name: the run begins."""
+    other = tmp_path / "other"
+    (other / "checkpoints").mkdir(parents=True)
+    made = other / "checkpoints/step_000000002.tmp-12345678"
+    shutil.copytree(run / "checkpoints/step_000000006", made)
+    assert again(data, other)["step"] == 8 and not made.exists()
+
+
+def test_another_batch_goes_on_elsewhere_in_the_order_which_is_said(data, run, capsys):
+    again(data, run, batch_size=2, allow_change=("batch_size",))
+    assert (
+        "the next batch begins at example 12 of the order, and not at 24; epochs and examples are"
+        " counted as if all steps had had the new number\n"
+    ) in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("field, value", [("seed", "x"), ("steps", None), ("flip", 1)])
+def test_a_config_that_none_wrote(data, run, field, value):
+    """# fault S1"""
+    path = run / "checkpoints/step_000000006/manifest.json"
+    manifest = json.loads(path.read_text())
+    del manifest["seal"]
+    manifest["config"][field] = value
+    seal = hashlib.sha256(json.dumps(manifest, indent=1).encode()).hexdigest()
+    path.write_text(json.dumps({**manifest, "seal": seal}, indent=1) + "\n")
+    refused(78, "its manifest describes no network: TypeError", data, run)

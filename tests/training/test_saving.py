@@ -9,6 +9,7 @@ import threading
 import time
 import types
 
+import numpy as np
 import pytest
 import small_runs
 
@@ -35,6 +36,11 @@ def tiny(monkeypatch, two_replicas):
 
 def steps(tmp_path):
     return [int(path.name[5:]) for path in checkpoint.commits(tmp_path / "run/checkpoints")]
+
+
+def commit_of(directory, step, fields=None):
+    """A commit of one number."""
+    return checkpoint.write(directory, step, {"w": np.zeros(1, np.float32)}, fields or {})
 
 
 def fails(monkeypatch, times):
@@ -200,8 +206,11 @@ def test_one_commit_of_every_so_many_hours_stays(data, tmp_path, monkeypatch):
 
 def test_after_a_rollback_the_best_is_one_of_the_steps_that_count(tmp_path):
     retention = checkpoint.Retention(tmp_path, 1, "top1")
-    assert [retention.evaluated(step, {"top1": value}) for step, value in
-            ((2, 0.5), (4, 0.5), (6, 0.9))] == [True, False, True]  # fmt: skip
+    found = []
+    for step, value in ((2, 0.5), (4, 0.5), (6, 0.9)):
+        commit_of(tmp_path, step)
+        found.append(retention.evaluated(step, {"top1": value}))
+    assert found == [True, False, True]
     retention.forget_after(5)
     assert retention.best == 2
     retention = checkpoint.Retention(tmp_path, 1, every_hours=1)
@@ -219,7 +228,9 @@ def test_what_is_no_number_is_not_the_best(tmp_path):
                {"step": 4, "loss": "x"}]  # fmt: skip
     retention = checkpoint.Retention(tmp_path, 1, "loss", evaluations=strange)
     assert retention.best is None and not retention.evaluated(5, {"loss": None})
-    assert retention.evaluated(6, {"loss": 2.0}) and retention.best == 6
+    assert retention.evaluated(6, {"loss": 2.0}) and retention.best is None  # not committed
+    commit_of(tmp_path, 6)
+    assert retention.best == 6
 
 
 def test_the_first_commit_is_swept_as_others_are(data, tmp_path):
@@ -316,3 +327,74 @@ def test_a_run_that_fails_while_a_commit_is_written_keeps_it(data, tmp_path, mon
             log_every_steps=5, steps_per_call=1,
         )  # fmt: skip
     assert steps(tmp_path) == [4]
+
+
+def test_another_run_in_the_place_of_the_directory_loses_nothing(data, tmp_path, monkeypatch):
+    """# fault H12"""
+    small_runs.train(data, tmp_path / "other", **RUN | {"seed": 2, "keep": 3})
+    before = steps_of(tmp_path / "other")
+    real = saving.Saver.save
+
+    def replace(self, step):
+        if step == 4:
+            shutil.move(tmp_path / "run", tmp_path / "moved")
+            shutil.move(tmp_path / "other", tmp_path / "run")
+        return real(self, step)
+
+    monkeypatch.setattr(saving.Saver, "save", replace)
+    with pytest.raises(UserError, match="ERROR 74: the lock of the model directory is gone, or"):
+        small_runs.train(data, tmp_path / "run", **RUN)
+    assert steps_of(tmp_path / "run") == before and steps_of(tmp_path / "moved") == [2]
+
+
+def steps_of(run):
+    return [int(path.name[5:]) for path in checkpoint.commits(run / "checkpoints")]
+
+
+def test_a_lock_that_was_removed_by_hand_ends_the_run(data, tmp_path, monkeypatch):
+    """Then another command may have begun. # fault H5"""
+    real = saving.Saver.save
+
+    def remove(self, step):
+        if step == 4:
+            (tmp_path / "run/lock").unlink()
+        return real(self, step)
+
+    monkeypatch.setattr(saving.Saver, "save", remove)
+    with pytest.raises(UserError, match="ERROR 74: the lock of the model directory is gone, or"):
+        small_runs.train(data, tmp_path / "run", **RUN)
+    assert steps(tmp_path) == [2]
+
+
+def test_an_evaluation_whose_save_failed_protects_nothing(tmp_path):
+    retention = checkpoint.Retention(tmp_path, 1, "top1")
+    commit_of(tmp_path, 10)
+    assert retention.evaluated(10, {"top1": 0.9})
+    assert retention.evaluated(20, {"top1": 0.95})  # its save fails
+    commit_of(tmp_path, 30)
+    assert not retention.evaluated(30, {"top1": 0.5})
+    retention.sweep()
+    assert retention.best == 10 and len(checkpoint.commits(tmp_path)) == 2
+
+
+def test_a_clock_that_was_ahead_once(tmp_path):
+    """# fault H10"""
+    ahead = commit_of(tmp_path, 10, {"kept_at": time.time() + 1e8})
+    retention = checkpoint.Retention(tmp_path, 1, every_hours=1)
+    assert retention.fields()
+    commit_of(tmp_path, 20)
+    retention.sweep()
+    assert ahead.path.exists()
+
+
+@pytest.mark.parametrize("kept_at", [10**400, "x", True, None])
+def test_a_time_that_is_none(tmp_path, kept_at):
+    commit_of(tmp_path, 10, {"kept_at": kept_at})
+    assert checkpoint.Retention(tmp_path, 1, every_hours=1).fields()
+
+
+def test_where_the_time_went_is_said_however_a_run_ends(data, tmp_path, capsys):
+    with pytest.raises(UserError, match="ERROR 76"):
+        small_runs.train(data, tmp_path / "run", **RUN | {"learning_rate": 1e30})
+    assert "\ntime: " in capsys.readouterr().err
+    assert len(small_runs.journal(tmp_path / "run", "goodput")) == 1
