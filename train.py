@@ -69,6 +69,9 @@ def main(_):
 
     cluster = find(_WORKERS.value, _TASK.value, os.environ)
     if cluster:
+        for flag in (_DRY_RUN, _FIND_LR):
+            if flag.value:
+                raise bad_flag(flag.name, "is for one process", cluster.source)
         if not 0 < _START_TIMEOUT.value < math.inf:
             raise bad_flag("start_timeout", "must be above 0 and finite", _START_TIMEOUT.value)
         cluster = dataclasses.replace(cluster, start_timeout=_START_TIMEOUT.value)
@@ -98,10 +101,11 @@ def _train(config, request, profiled: tuple[int, int] | None, stop: Stop, cluste
     from resnet_tf.training.profile import Profiler
 
     directory = pathlib.Path(config.model_dir) / "profile"
-    if cluster and not cluster.is_chief:
-        reporting.hush()
+    writes = not cluster or cluster.is_chief
+    if not writes:
         reporting.silence(sys.stdout)
-    loop.train(config, Profiler(directory, *profiled) if profiled else None, stop, cluster)
+    profiler = Profiler(directory, *profiled) if profiled and writes else None
+    loop.train(config, profiler, stop, cluster)
 
 
 def _refuse_two_tasks(model_dir: str) -> None:

@@ -20,7 +20,7 @@ from resnet_tf.errors import UserError, bad_flag
 
 _WORKERS = flags.DEFINE_integer("workers", 2, "number of processes")
 _MAX_RESTARTS = flags.DEFINE_integer("max_restarts", 0, "how often all are started again")
-_GRACE = flags.DEFINE_float("grace", 30.0, "seconds that the others have once one has ended")
+_GRACE = flags.DEFINE_float("grace", 15.0, "seconds that the others have once one has failed")
 
 
 def main(command):

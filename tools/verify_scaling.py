@@ -43,7 +43,7 @@ def main(_):
     from resnet_tf.reporting import journal, say
     from resnet_tf.training import scaling, start
 
-    strategy = make_strategy(request, all_reduce=config.all_reduce)
+    strategy = make_strategy(request, None, config.all_reduce, config.require_gpus)
     if strategy.num_replicas_in_sync < 2:
         what = "must name two or more, since one is compared with the others"
         raise bad_flag("devices", what, describe_devices(strategy))

@@ -48,6 +48,11 @@ def wait_for_all(strategy) -> None:
     _gathered(strategy, [0])
 
 
+def largest_of_all(strategy, value: int) -> int:
+    """The largest that a process gave; returns once all have called."""
+    return max(number for (number,) in _gathered(strategy, [value]))
+
+
 def make_largest(strategy, variable) -> Callable[[], int]:
     """Builds a function that gives the largest value that a variable has in any process.
 

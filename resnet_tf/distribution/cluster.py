@@ -21,8 +21,11 @@ from collections.abc import Mapping
 from resnet_tf import errors
 from resnet_tf.errors import UserError
 
-# Where nothing says a port: the first of a range that no service of a usual machine has.
-_PORT, _PORTS = 29500, 20000
+# Where nothing says a port. Below 32768, from where on Linux gives ports to whoever connects.
+_PORT = 29500
+_SLURM_PORT, _SLURM_PORTS = 20000, 9408
+_HOST = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?")
+_KINDS = {"chief", "master", "worker", "ps", "evaluator"}
 _MOST_NODES = 100_000
 
 
@@ -88,14 +91,21 @@ def find(workers: str, task: int, environment: Mapping[str, str]) -> Cluster | N
 
 def refuse_taken_port(cluster: Cluster) -> None:
     """Raises UserError 64 where another process listens on this one's port already."""
+    bound(cluster).close()
+
+
+def bound(cluster: Cluster) -> socket.socket:
+    """A socket at this process's port; UserError 64 as of `refuse_taken_port`."""
     port = int(cluster.address.rpartition(":")[2])
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("", port))
-        except OSError as error:
-            what = f"port {port} cannot be used: {error.strerror}"
-            raise _wrong(what, cluster.source, "give another port") from error
+    probe = socket.socket()
+    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        probe.bind(("", port))
+    except OSError as error:
+        probe.close()
+        what = f"port {port} cannot be used: {error.strerror}"
+        raise _wrong(what, cluster.source, "give another port") from error
+    return probe
 
 
 def _from_flags(workers: str, task: int) -> Cluster | None:
@@ -116,12 +126,16 @@ def _from_tf_config(text: str) -> Cluster | None:
         told = json.loads(text)
         cluster, task = told.get("cluster", {}), told.get("task", {})
         kinds = {kind: _list(addresses) for kind, addresses in cluster.items()}
-        kind, index = task.get("type", "worker"), int(task.get("index", 0))
-    except (ValueError, TypeError, AttributeError) as error:
+        kind, index = task.get("type", "worker"), _whole(task.get("index", 0))
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         what = f"TF_CONFIG cannot be read: {errors.plain(error)}"
         raise _wrong(what, "TF_CONFIG", "see docs/kubernetes.md for its form") from error
     if not kinds:
         return None
+    if strange := sorted(kinds.keys() - _KINDS):
+        raise _wrong(f"{strange[0]!r} is no kind of task", "TF_CONFIG", "name workers")
+    if not task and sum(map(len, kinds.values())) > 1:
+        raise _wrong("it does not say which task this is", "TF_CONFIG", "give it a task")
     if kinds.get("ps") or kind == "ps":
         raise _wrong("parameter servers are not used", "TF_CONFIG", "name workers only")
     if kind == "evaluator":
@@ -132,8 +146,18 @@ def _from_tf_config(text: str) -> Cluster | None:
         raise _wrong(f"task type {kind!r} is not in the cluster", "TF_CONFIG", "mend it")
     if len(heads) > 1:
         raise _wrong(f"it names {len(heads)} chiefs", "TF_CONFIG", "name one")
+    own_kind = heads if kind != "worker" else kinds.get("worker", [])
+    if not 0 <= index < len(own_kind):
+        what = f"there is no {kind} number {index} of {len(own_kind)}"
+        raise _wrong(what, "TF_CONFIG", "numbers start at 0")
     own = index if kind != "worker" else index + len(heads)
     return _several((*heads, *kinds.get("worker", [])), own, "TF_CONFIG")
+
+
+def _whole(index: object) -> int:
+    if isinstance(index, bool) or not isinstance(index, int | str):
+        raise TypeError(f"index {index!r} is no whole number")
+    return int(index)
 
 
 def _list(addresses: object) -> list[str]:
@@ -155,8 +179,9 @@ def _from_slurm(environment: Mapping[str, str]) -> Cluster | None:
         hosts, numbers = expand_nodes(nodes), expand_tasks(tasks)
         if len(hosts) != len(numbers) or sum(numbers) != int(count):
             raise ValueError(f"{nodes} and {tasks} are not {count} tasks")
+        _refuse_other_node(numbers, int(own), environment.get("SLURM_NODEID", ""))
         # Jobs that share a node get ports of their own.
-        first = _PORT + int(job) * 16 % _PORTS
+        first = _SLURM_PORT + int(job) * 16 % _SLURM_PORTS
         addresses = [
             f"{host}:{first + local}"
             for host, number in zip(hosts, numbers)
@@ -168,6 +193,14 @@ def _from_slurm(environment: Mapping[str, str]) -> Cluster | None:
     except ValueError as error:
         what = f"Slurm's variables cannot be read: {errors.plain(error)}"
         raise _wrong(what, "Slurm", "give --workers and --task") from error
+
+
+def _refuse_other_node(tasks: list[int], own: int, node: str) -> None:
+    """Tasks are counted node by node, unless somebody asked for another distribution."""
+    expected = next((i for i in range(len(tasks)) if own < sum(tasks[: i + 1])), None)
+    if node.isdecimal() and expected is not None and int(node) != expected:
+        what = f"task {own} is on node {node}, and not on node {expected}, as in blocks"
+        raise _wrong(what, "Slurm", "start srun with --distribution=block")
 
 
 def expand_nodes(text: str) -> list[str]:
@@ -249,7 +282,11 @@ def _checked(cluster: Cluster) -> Cluster:
     seen = set()
     for address in cluster.addresses:
         host, _, port = address.rpartition(":")
-        if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
+        if ":" in host:
+            remedy = "give a name, or an address of IPv4, which is all that TensorFlow listens at"
+            raise _wrong(f"{address!r} is of IPv6", cluster.source, remedy)
+        sound = _HOST.fullmatch(host) and port.isdecimal() and port.isascii()
+        if not sound or not 0 < int(port) < 2**16:
             raise _wrong(f"{address!r} is not HOST:PORT", cluster.source, "mend it")
         if address in seen:
             raise _wrong(f"{address} stands there twice", cluster.source, "give each its own")

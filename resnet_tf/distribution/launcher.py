@@ -2,7 +2,9 @@
 
 What an engine such as Slurm or Kubernetes does for machines: each process is told who the others
 are, the first that fails is named, the others are ended, and the whole is started again from its
-last commit. No process outlives the launcher, however that ends.
+last commit. Each process has a session of its own, and what it starts is ended with it. No process
+outlives the launcher; only where that is killed (SIGKILL), what processes have started themselves
+may, since the kernel then ends the processes alone.
 """
 
 import contextlib
@@ -28,6 +30,7 @@ _FINAL = (
 )  # fmt: skip
 _PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 _PR_SET_PDEATHSIG = 1
+_COMMITTING = 300.0  # seconds that others have at least, where one has ended because it was asked
 
 
 @dataclasses.dataclass
@@ -50,7 +53,8 @@ class Group:
     Args:
       command: of each.
       count: of processes.
-      grace: seconds that the others have to end by themselves, once one has.
+      grace: seconds that the others have to end by themselves, once one has failed; where one
+        was asked to stop, at least 300: the chief may still commit.
       say: is told in a sentence what happens.
     """
 
@@ -60,24 +64,26 @@ class Group:
         self._grace, self._say = grace, say
         addresses = [f"127.0.0.1:{port}" for port in free_ports(count)]
         self._processes = [_start(command, addresses, index) for index in range(count)]
-        self._threads = [
-            thread for index, process in enumerate(self._processes)
-            for thread in _readers(index, process)
-        ]  # fmt: skip
+        self._threads = [_reader(index, each) for index, each in enumerate(self._processes)]
 
     def send(self, number: int) -> None:
         """Passes a signal on to all."""
-        for process in self._processes:
-            process.send_signal(number)
+        for process in self._left():
+            _send(process, number)
 
     def wait(self) -> Ended:
         """Returns once all have ended, by themselves or by force."""
         while not (first := self._first_failure()) and self._left():
             time.sleep(0.05)
+        if first and first.code not in STOPS:
+            self._say(f"process {first.index} ended first, {_in_words(first.code)}")
         if first:
-            if first.code not in STOPS:
-                self._say(f"process {first.index} ended first, {_in_words(first.code)}")
-            self._end_the_others()
+            stops = first.code in STOPS
+            self._end_the_others(max(self._grace, _COMMITTING) if stops else self._grace)
+            if stops and (worse := self._first_failure(passing=STOPS)):
+                self._say(f"process {worse.index} ended {_in_words(worse.code)}")
+                first = worse
+        self.kill()  # what they have started, which may hold their stderr
         for thread in self._threads:
             thread.join()
         return first or Ended(0, 0)
@@ -85,27 +91,28 @@ class Group:
     def _left(self) -> list[subprocess.Popen]:
         return [process for process in self._processes if process.poll() is None]
 
-    def _first_failure(self) -> Ended | None:
+    def _first_failure(self, passing: Sequence[int] = ()) -> Ended | None:
         codes = enumerate(process.poll() for process in self._processes)
-        return next((Ended(code, index) for index, code in codes if code), None)
+        failed = (Ended(code, index) for index, code in codes if code and code not in passing)
+        return next(failed, None)
 
-    def _end_the_others(self) -> None:
-        for number, seconds in ((None, self._grace), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0)):
+    def _end_the_others(self, grace: float) -> None:
+        for number, seconds in ((None, grace), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0)):
             left = self._left()
             if number and left:
                 numbers = [i for i, process in enumerate(self._processes) if process in left]
                 self._say(f"{number.name} to {', '.join(map(str, numbers))}, which go on")
                 for process in left:
-                    process.send_signal(signal.SIGCONT)
-                    process.send_signal(number)
+                    _send(process, signal.SIGCONT)
+                    _send(process, number)
             end = time.monotonic() + seconds
             while self._left() and time.monotonic() < end:
                 time.sleep(0.05)
 
     def kill(self) -> None:
-        """Ends all at once."""
+        """Ends all at once, and what they have started."""
         for process in self._processes:
-            process.kill()
+            _send(process, signal.SIGKILL)
             process.wait()
 
 
@@ -113,7 +120,7 @@ def launch(
     command: Sequence[str],
     count: int,
     restarts: int = 0,
-    grace: float = 30.0,
+    grace: float = 15.0,
     say: Callable[[str], None] = lambda sentence: print(sentence, file=sys.stderr, flush=True),
 ) -> int:
     """Runs a command in so many processes, each with a TF_CONFIG of its own.
@@ -134,17 +141,17 @@ def launch(
     """
     history = []
     while True:
-        with _passing_on() as passed_to:
+        with _passing_on() as passing:
             group = Group(command, count, grace, say)
-            passed_to.append(group)
             try:
+                passing.begin(group)
                 ended = group.wait()
             finally:
                 group.kill()
         if ended.code == 0:
             return 0
         history.append(f"process {ended.index} {_in_words(ended.code)}")
-        stopped = ended.code in STOPS or passed_to[0] is None
+        stopped = ended.code in STOPS or passing.heard
         if stopped or ended.code in _FINAL or len(history) > restarts:
             if len(history) > 1:
                 say(f"given up after {len(history)} starts: {'; '.join(history)}")
@@ -152,19 +159,37 @@ def launch(
         say(f"starting again, {len(history)} of {restarts}")
 
 
-@contextlib.contextmanager
-def _passing_on() -> Iterator[list]:
-    """Passes signals on to the group in the list, whose first entry is then None."""
-    groups: list = []
+class _Passing:
+    """Passes signals on to a group.
 
-    def pass_on(number, frame):
-        for group in filter(None, list(groups)):
+    Attributes:
+      heard: those that came.
+    """
+
+    def __init__(self):
+        self.heard: list[int] = []
+        self._group: Group | None = None
+
+    def begin(self, group: Group) -> None:
+        """To this one, also what came while it was made."""
+        self._group = group
+        for number in list(self.heard):
             group.send(number)
-        groups.insert(0, None)
 
-    before = {number: signal.signal(number, pass_on) for number in _PASSED_ON}
+    def hear(self, number, frame) -> None:
+        self.heard.append(number)
+        if self._group:
+            self._group.send(number)
+
+
+@contextlib.contextmanager
+def _passing_on() -> Iterator[_Passing]:
+    passing = _Passing()
+    # What is ignored, as SIGHUP is under `nohup`, stays so, here and in the processes.
+    taken = [number for number in _PASSED_ON if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, passing.hear) for number in taken}
     try:
-        yield groups
+        yield passing
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -187,7 +212,13 @@ def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _readers(index: int, process: subprocess.Popen) -> list[threading.Thread]:
+def _send(process: subprocess.Popen, number: int) -> None:
+    """To a process and what it has started in its session."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, number)
+
+
+def _reader(index: int, process: subprocess.Popen) -> threading.Thread:
     def read():
         for line in process.stderr:
             sys.stderr.write(f"[{index}] {line.decode(errors='replace')}")
@@ -195,7 +226,7 @@ def _readers(index: int, process: subprocess.Popen) -> list[threading.Thread]:
 
     thread = threading.Thread(target=read, daemon=True)
     thread.start()
-    return [thread]
+    return thread
 
 
 def free_ports(count: int) -> list[int]:
@@ -208,4 +239,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def _in_words(code: int) -> str:
-    return f"by {signal.Signals(-code).name}" if code < 0 else f"with code {code}"
+    if code >= 0:
+        return f"with code {code}"
+    names = {number.value: number.name for number in signal.Signals}
+    return f"by {names.get(-code, f'signal {-code}')}"

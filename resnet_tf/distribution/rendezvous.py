@@ -6,16 +6,20 @@ hour. So each process first listens at its own address, and waits until it has r
 
 import contextlib
 import faulthandler
+import functools
+import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 from resnet_tf import errors
-from resnet_tf.distribution.cluster import Cluster
+from resnet_tf.distribution.cluster import Cluster, bound
 from resnet_tf.errors import UserError
 
 _CONNECT, _PAUSE, _SILENT = 2.0, 0.2, 5.0  # seconds: to try, between tries, before a word
-_SHOWN = 8
+_TELLING = 1.0  # seconds
+_SHOWN, _GREETERS = 8, 32
 
 
 def meet(cluster: Cluster, say: Callable[[str], None]) -> None:
@@ -31,9 +35,12 @@ def meet(cluster: Cluster, say: Callable[[str], None]) -> None:
     begin, told = time.monotonic(), False
     everyone = set(range(len(cluster.addresses)))
     reached, came = set(), set()
-    with _listening(cluster.address) as listener:
+    with _listening(cluster) as listener, ThreadPoolExecutor(_GREETERS) as threads:
         while True:
-            reached |= {i for i in everyone - reached if _greet(cluster, i)}
+            # Beside each other: a host that lets packets fall takes its time.
+            left = sorted(everyone - reached)
+            there = threads.map(functools.partial(_greet, cluster), left)
+            reached |= {i for i, answered in zip(left, there) if answered}
             came |= _greeted_by(listener)
             missing = sorted((everyone - reached) | (everyone - came))
             waited = time.monotonic() - begin
@@ -48,10 +55,8 @@ def meet(cluster: Cluster, say: Callable[[str], None]) -> None:
 
 
 @contextlib.contextmanager
-def _listening(address: str) -> Iterator[socket.socket]:
-    with socket.socket() as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(("", int(address.rpartition(":")[2])))
+def _listening(cluster: Cluster) -> Iterator[socket.socket]:
+    with bound(cluster) as listener:
         listener.listen(socket.SOMAXCONN)
         listener.setblocking(False)
         yield listener
@@ -63,7 +68,7 @@ def _greet(cluster: Cluster, other: int) -> bool:
     try:
         with socket.create_connection((host.strip("[]"), int(port)), _CONNECT) as connection:
             connection.sendall(b"%d\n" % cluster.index)
-    except OSError:
+    except (OSError, UnicodeError):
         return False
     return True
 
@@ -99,13 +104,17 @@ def _named(cluster: Cluster, numbers: list[int]) -> str:
 
 @contextlib.contextmanager
 def joining(seconds: float) -> Iterator[None]:
-    """Ends the process with code 1, and a word where it hangs, if the block takes so long.
+    """Ends the process by SIGALRM, and a word where it hangs, if the block takes so long.
 
     TensorFlow holds Python's lock meanwhile, so no thread of ours could; its own limits do not hold
-    where a process goes away between the meeting and the joining.
+    where a process goes away between the meeting and the joining. To be called in the main thread.
     """
-    faulthandler.dump_traceback_later(seconds, exit=True, file=2)
+    faulthandler.dump_traceback_later(seconds, file=2)
+    before = signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_REAL, seconds + _TELLING)
     try:
         yield
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
         faulthandler.cancel_dump_traceback_later()

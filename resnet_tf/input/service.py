@@ -45,10 +45,11 @@ def refuse_absent(addresses: Sequence[str]) -> None:
         host, _, port = address.removeprefix("grpc://").rpartition(":")
         try:
             socket.create_connection((host, int(port)), _ANSWERS).close()
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
+            reason = getattr(error, "strerror", None) or errors.plain(error)
             raise UserError(
                 errors.MISSING_INPUT,
-                f"no data service answers: {error.strerror or errors.plain(error)}",
+                f"no data service answers: {reason}",
                 address,
                 "start tools/data_service.py there, or leave out --data_service",
             ) from error

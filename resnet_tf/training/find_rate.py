@@ -43,7 +43,8 @@ def find(config: Config, low: float = 1e-6, high: float = 10.0, steps: int = 200
         written; 76 where the losses show no rate.
     """
     manifest = start.data_of(config)
-    strategy = make_strategy(DeviceRequest.parse(config.devices))
+    request = DeviceRequest.parse(config.devices)
+    strategy = make_strategy(request, None, config.all_reduce, config.require_gpus)
     schedule = rate_finder.ramp(low, high, steps)
     run = start.prepare(config, manifest, strategy, schedule=schedule)
     directory = pathlib.Path(config.model_dir)

@@ -19,6 +19,7 @@ from resnet_tf.config import Config
 from resnet_tf.distribution import (
     Cluster,
     DeviceRequest,
+    largest_of_all,
     make_largest,
     make_strategy,
     meet,
@@ -111,8 +112,12 @@ def _train_together(
     if finished := ending.say_again_alone(config):
         return finished
     with stop.at_once():
-        together.warn_of_strangers(cluster, reporting.say)
+        if cluster.is_chief:
+            Lock.refuse_held(pathlib.Path(config.model_dir))
+            together.warn_of_strangers(cluster, reporting.say)
         meet(cluster, reporting.say)
+    if not cluster.is_chief:
+        reporting.hush()
     with together.naming_the_lost(cluster), together.own_directory(config, cluster) as here:
         home = pathlib.Path(config.model_dir)
         return _train_here(here, profiler, stop, cluster=cluster, home=home)
@@ -152,7 +157,8 @@ def _train_here(
         if finished := ending.say_again(config, run.total_steps, resumed, *names):
             return finished
         resume.tell_or_refuse_inexact(resumed, run.describe, config, reporting.say)
-    saving.refuse_full(run)
+    if writes:
+        saving.refuse_full(run)
     lock = start.take_directory(config, seen if writes else [])
     try:
         if resumed and writes:
@@ -377,11 +383,20 @@ def _lacks_evaluation(run: Run, step: int, journal: Journal) -> bool:
 def _stop(run: Run, step: int, observers: Observers) -> UserError:
     """Commits the step that is reached, and gives the error that ends the command."""
     saver = observers.saver
+    failure = None
     try:
         if step and not (saver.last and saver.last.step == step):
             saver.save(step)
-    finally:
-        ending.tell_goodput(step, observers.journal, observers.goodput)
+    except UserError as error:
+        failure = error
+    ending.tell_goodput(step, observers.journal, observers.goodput)
+    if observers.asked_of_any:  # nobody calls a step committed, or leaves, before it is
+        failed = largest_of_all(run.strategy, failure.code if failure else 0)
+        if failed and not failure:
+            what = f"process 0 could not commit step {step}"
+            failure = UserError(failed, what, run.config.model_dir, "see what it says")
+    if failure:
+        return failure
     if saver.last:
         return observers.stop.error(f"at step {step}, which is committed", saver.place)
     return observers.stop.error("before the first step", run.config.model_dir)

@@ -3,8 +3,8 @@
 1. Nothing, or nothing that was ever committed: start at step 0.
 2. The newest commit that verifies is resumed. Newer ones that are damaged are set aside
    under another name, and said; with --strict_resume they are error 74.
-3. Commits, but none that verifies, or none left where there were some, or checkpoints of
-   another program: error 78, never step 0.
+3. Commits, but none that verifies, or none left where there were some, or one in another
+   place, or checkpoints of another program: error 78, never step 0.
 4. Another network or other classes: error 78. Other data, or a changed flag that makes it another
    run: error 78 with a table, unless --allow_change names it; then it is recorded in the
    journal and in the commits. Harmless flags (see `Config.changes`) may change, and are said.

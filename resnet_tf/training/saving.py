@@ -206,6 +206,8 @@ class Saver:
         return there and (self._lock is None or self._lock.is_held())
 
     def _refuse_moved(self) -> None:
+        if self._elsewhere:
+            return  # nothing of this process is kept
         directory = self._run.config.model_dir
         if not self._is_ours():
             what = "the model directory is gone"
@@ -217,6 +219,8 @@ class Saver:
 
     def _refuse_moved_or_full(self) -> None:
         self._refuse_moved()
+        if self._elsewhere:
+            return
         directory = self._run.config.model_dir
         needed, free = _bytes_of(self._run), _free(directory)
         if free < needed:

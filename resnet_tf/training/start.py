@@ -124,7 +124,7 @@ def take_directory(config: Config, seen: list[pathlib.Path]) -> Lock:
 def cannot_write(model_dir: pathlib.Path, error: OSError) -> UserError:
     """The error for a model directory that cannot be made (73) or written in (77, 74)."""
     code = errors.NOT_WRITABLE if model_dir.is_dir() else errors.CANNOT_CREATE
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG):
         code = errors.IO_ERROR
     what = f"cannot write in the model directory: {error.strerror}"
     return UserError(code, what, model_dir, "give another --model_dir")

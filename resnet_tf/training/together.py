@@ -6,18 +6,21 @@ import hashlib
 import pathlib
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 
 import tensorflow as tf
 
 import resnet_tf
 from resnet_tf import checkpoint, errors
-from resnet_tf.checkpoint import Commit
+from resnet_tf.checkpoint import Commit, Lock
 from resnet_tf.config import Config
 from resnet_tf.distribution import Cluster, DeviceRequest, strategy
 from resnet_tf.errors import UserError, bad_flag
 from resnet_tf.reporting import journal
 from resnet_tf.training.run import Run
+
+_SCRATCH, _HOUR = "resnet_tf-worker-", 3600
 
 
 def refuse_alone_only(config: Config) -> None:
@@ -75,10 +78,20 @@ def own_directory(config: Config, cluster: Cluster) -> Iterator[Config]:
     if cluster.is_chief:
         yield config
         return
-    with tempfile.TemporaryDirectory(prefix="resnet_tf-worker-") as scratch:
+    _clear_scratch()
+    with tempfile.TemporaryDirectory(prefix=_SCRATCH) as scratch:
         with contextlib.suppress(FileNotFoundError):
             shutil.copy(pathlib.Path(config.model_dir) / journal.FILE_NAME, scratch)
         yield dataclasses.replace(config, model_dir=scratch)
+
+
+def _clear_scratch() -> None:
+    """Removes what processes that were killed have left: the lock in it is nobody's any more."""
+    for path in pathlib.Path(tempfile.gettempdir()).glob(f"{_SCRATCH}*/"):
+        with contextlib.suppress(UserError, OSError):
+            if time.time() - path.stat().st_mtime > _HOUR:  # else it may be before its lock
+                Lock(path).release()
+                shutil.rmtree(path)
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """Disks that flip bits, and disks that are full: what is committed stays, and what is not shows."""
 
 import collections
+import math
 import pathlib
 import random
 import resource
@@ -62,7 +63,7 @@ def full(folder: pathlib.Path, count: int, workers: int) -> campaign.Result:
     size = data.stat().st_size
 
     def case(place, number):
-        chance, run = random.Random(number), place / "run"
+        chance, run, limit = random.Random(number), place / "run", math.inf
         if number % 2:
             point = f"save.{chance.choice(_STAGES)}:{chance.randint(1, 12)}:full"
             process = runs.train(run, fault=point)
@@ -75,7 +76,8 @@ def full(folder: pathlib.Path, count: int, workers: int) -> campaign.Result:
         events = [event["event"] for event in process.events]
         assert code in (0, 74), f"{point}: code {code}\n{process.stderr}"
         assert code == 74 or "save_failed" in events, f"{point}: no save failed"
-        assert code == 0 or process.stderr.splitlines()[-1].startswith("ERROR 74: ")
+        cut = len(process.stderr) >= limit  # which holds for that file, too
+        assert code == 0 or cut or process.stderr.splitlines()[-1].startswith("ERROR 74: ")
         assert "Traceback" not in process.stderr
         after = runs.committed(run)
         for name in after:

@@ -7,8 +7,11 @@ import signal
 import subprocess
 import sys
 import time
+import types
 
 import pytest
+
+from resnet_tf.distribution import launcher
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 # What each process has, and what it may do.
@@ -153,6 +156,78 @@ def test_a_launcher_that_is_killed_leaves_no_orphan(tmp_path):
     while not all(is_gone(pid) for pid in pids(tmp_path)):
         assert time.monotonic() < end
         time.sleep(0.01)
+
+
+def test_what_a_wrapper_has_started_is_ended_with_it(tmp_path):
+    """It holds the stderr of the process, too."""
+    process = subprocess.Popen(
+        [sys.executable, ROOT / "tools/launch.py", "--workers=1", "--grace=0.1", "--", "bash", "-c",
+         f"sleep 1000 & echo $! > {tmp_path}/pid0; exit 3"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    returncode, _, err = ended(process)
+    assert returncode == 3 and "process 0 ended first, with code 3" in err
+    assert all(is_gone(pid) for pid in pids(tmp_path))
+
+
+def test_signals_reach_what_a_wrapper_has_started(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, ROOT / "tools/launch.py", "--workers=1", "--", "bash", "-c",
+         f"sleep 1000 & echo $! > {tmp_path}/pid0; touch {tmp_path}/ready; wait; true"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    wait_for(tmp_path, "ready")
+    process.send_signal(signal.SIGTERM)
+    assert ended(process)[0] == 128 + signal.SIGTERM
+    assert all(is_gone(pid) for pid in pids(tmp_path))
+
+
+def test_where_all_were_asked_to_stop_another_code_is_the_one_that_counts(tmp_path):
+    """And the others have time: a commit may take it."""
+    code = (
+        "def stop(*_):\n"
+        "    if index: sys.exit(143)\n"
+        "    time.sleep(2), sys.exit(74)\n"
+        "signal.signal(signal.SIGTERM, stop)\n(here / f'ready{index}').touch()\ntime.sleep(1000)"
+    )
+    process = launch(tmp_path, code, "--workers=2", "--grace=0.1", "--max_restarts=3")
+    wait_for(tmp_path, "ready0", "ready1")
+    process.send_signal(signal.SIGTERM)
+    returncode, _, err = ended(process)
+    assert returncode == 74 and err == "process 0 ended with code 74\n"
+
+
+def test_under_nohup_the_end_of_a_session_ends_nothing(tmp_path):
+    """Neither here nor in the processes."""
+    code = (
+        "(here / f'ignored{index}').write_text(str(signal.getsignal(signal.SIGHUP)))\n"
+        "(here / f'ready{index}').touch()\nthere('go')"
+    )
+    process = subprocess.Popen(
+        ["nohup", sys.executable, ROOT / "tools/launch.py", "--workers=2", "--", sys.executable,
+         "-c", BEGIN + code, str(tmp_path)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    wait_for(tmp_path, "ready0", "ready1")
+    process.send_signal(signal.SIGHUP)
+    (tmp_path / "go").touch()
+    assert ended(process)[0] == 0
+    assert (tmp_path / "ignored1").read_text() == str(signal.SIG_IGN)
+
+
+def test_a_signal_without_a_name(tmp_path):
+    number = signal.SIGRTMIN + 1
+    returncode, _, err = ended(launch(tmp_path, f"os.kill(os.getpid(), {number})", "--workers=1"))
+    assert returncode == 128 + number and f"process 0 ended first, by signal {number}\n" in err
+
+
+def test_a_signal_that_comes_while_processes_are_started_is_passed_on():
+    sent = []
+    with launcher._passing_on() as passing:
+        os.kill(os.getpid(), signal.SIGUSR1)
+        passing.begin(types.SimpleNamespace(send=sent.append))
+        os.kill(os.getpid(), signal.SIGUSR1)
+    assert sent == [signal.SIGUSR1] * 2 == passing.heard
 
 
 @pytest.mark.parametrize(

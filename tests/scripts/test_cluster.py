@@ -59,10 +59,10 @@ def alone(tmp_path_factory):
     return model_dir, run("train.py", f"--model_dir={model_dir}", *MICRO, STEPS)
 
 
-def assert_same_examples(model_dir, alone):
+def assert_same_examples(model_dir, alone, columns=("order", "pictures", "learning_rate")):
     rows, others = steps.read(model_dir), steps.read(alone[0])
     assert len(rows) == 60
-    for column in ("order", "pictures", "learning_rate"):
+    for column in columns:
         assert [row[column] for row in rows] == [row[column] for row in others]
     return [[float(row["loss"]) for row in each] for each in (rows, others)]
 
@@ -77,7 +77,7 @@ def test_two_processes_are_one_run(together, alone):
     losses = assert_same_examples(model_dir, alone)
     # The same update but for rounding, which grows: statistics are those of the whole batch.
     assert losses[0][0] == pytest.approx(losses[1][0], rel=1e-6)
-    assert losses[0][:10] == pytest.approx(losses[1][:10], rel=1e-2)
+    assert losses[0][:10] == pytest.approx(losses[1][:10], rel=1e-4)
     assert stderr.count("done: ") == 1 and "[1]" not in stderr and "ERROR" not in stderr
     left = {path.name for path in model_dir.iterdir()}
     assert left <= {"checkpoints", "journal.jsonl", "steps.csv", "report.html", "tensorboard"}
@@ -123,9 +123,9 @@ def test_a_run_goes_on_in_another_number_of_processes(tmp_path, alone, counts):
         events, stderr = run(*command)
         assert events[-1]["step"] == last
         assert ("not bit-exact from here on: devices" in stderr) == (last > 20)
-    rows, others = steps.read(model_dir), steps.read(alone[0])
-    for column in ("order", "pictures"):
-        assert [row[column] for row in rows] == [row[column] for row in others]
+    losses = assert_same_examples(model_dir, alone, columns=("order", "pictures"))
+    # Other sums of float32, whose differences grow; a wrong scale or share would show at once.
+    assert losses[0][:10] == pytest.approx(losses[1][:10], rel=1e-4)
 
 
 def test_killed_and_started_again_it_ends_in_the_same_bits(together, tmp_path):
@@ -239,13 +239,64 @@ def test_a_record_that_one_process_cannot_use(tmp_path):
     assert "ended first, with code 65" in process.stderr and "Traceback" not in process.stderr
 
 
-def test_processes_that_do_not_agree(tmp_path):
+@pytest.mark.parametrize("what", ["--seed", "data"])
+def test_processes_that_do_not_agree(tmp_path, what):
     """# fault F9"""
-    codes, said = ended(two(tmp_path / "run", "--steps=20", of_the_second=("--seed=5",)))
+    other = {"--seed": "--seed=5", "data": f"--data_dir={tmp_path}/data"}[what]
+    data = shutil.copytree(ROOT / "data/digits", tmp_path / "data")
+    told = json.loads((data / "dataset.json").read_text())
+    told["splits"]["test"] = told["splits"]["train"]
+    (data / "dataset.json").write_text(json.dumps(told))
+    codes, said = ended(two(tmp_path / "run", "--steps=20", of_the_second=(other,)))
     assert codes == [78, 78], said
     for err in said:
-        assert "ERROR 78: the processes do not agree on --seed" in err and "Traceback" not in err
+        assert f"ERROR 78: the processes do not agree on {what}" in err and "Traceback" not in err
     assert not (tmp_path / "run/checkpoints").exists()
+
+
+def test_a_stop_whose_commit_fails_is_called_committed_by_nobody(tmp_path):
+    """The disk is full when all are asked to stop: the code is that of the disk. # fault F7"""
+    process = subprocess.Popen(
+        [sys.executable, "tools/launch.py", "--workers=2", "--max_restarts=2", "--", sys.executable,
+         "train.py", f"--model_dir={tmp_path}/run", *MICRO, "--steps=1000000",
+         "--save_every_steps=1000000"],
+        cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "RESNET_TF_FAULT": "save.begin:1:full", "RESNET_TF_TESTING": "1"},
+    )  # fmt: skip
+    while len(steps.read(tmp_path / "run")) < 5:
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    (code,), (said,) = ended([process])
+    assert code == 74, said
+    assert "[0] ERROR 74: saving step" in said and "No space left on device" in said
+    assert "[1] ERROR 74: process 0 could not commit step" in said
+    assert "which is committed" not in said and "starting again" not in said
+
+
+def test_a_directory_in_use_is_named_before_anybody_waits(tmp_path):
+    (tmp_path / "run").mkdir()
+    lock = checkpoint.Lock(tmp_path / "run")
+    process = subprocess.run(
+        [sys.executable, "tools/launch.py", "--workers=2", "--grace=0", "--", sys.executable,
+         "train.py", f"--model_dir={tmp_path}/run", *MICRO, STEPS],
+        cwd=ROOT, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    lock.release()
+    assert process.returncode == 77 and "[0] ERROR 77: the model directory is locked by host" in (
+        process.stderr
+    )
+    assert "Timeout" not in process.stderr  # nobody was left to be joined
+
+
+@pytest.mark.parametrize("flag", ["--dry_run", "--find_lr"])
+def test_what_tries_a_run_is_for_one_process(flag):
+    process = subprocess.run(
+        [sys.executable, "train.py", flag, "--workers=127.0.0.1:1,127.0.0.1:2", "--task=0"],
+        cwd=ROOT, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert process.returncode == 64, process.stderr
+    assert process.stderr.startswith(f"ERROR 64: {flag[2:]} is for one process")
 
 
 @pytest.mark.parametrize(
@@ -287,5 +338,5 @@ def test_one_that_goes_away_before_all_are_joined(tmp_path):
     )  # fmt: skip
     meet(Cluster(addresses, 1, "here", start_timeout=300), lambda sentence: None)
     (code,), (said,) = ended([process])
-    assert code == 1 and "Timeout (0:00:15)!" in said
+    assert code == -signal.SIGALRM and "Timeout (0:00:15)!" in said
     assert not (tmp_path / "run").exists()

@@ -106,7 +106,7 @@ def wait_until(condition, *processes):
 def free_job():
     """A job whose first two ports nobody listens on."""
     for job in itertools.count(os.getpid()):
-        first = 29500 + job * 16 % 20000
+        first = 20000 + job * 16 % 9408
         with contextlib.suppress(OSError), socket.socket() as one, socket.socket() as two:
             one.bind(("", first))
             two.bind(("", first + 1))
@@ -306,7 +306,7 @@ def test_pods_of_the_tfjob_lose_one_and_each_that_starts_again_goes_on(start, tm
     assert re.search(r"resumed from step \d+", said[0])
 
 
-@pytest.mark.parametrize("code", sorted(CODES | {0}))
+@pytest.mark.parametrize("code", sorted(CODES | {0, 142}))
 def test_codes_of_the_tfjob(start, code):
     (container,) = spec_of_pods("TFJob")["containers"]
     text = container["args"][0].replace("python train.py", f"sh -c 'exit {code}'")
@@ -314,7 +314,7 @@ def test_codes_of_the_tfjob(start, code):
     ended(pod)
     restarts = pod.returncode >= 128
     assert restarts == (code and code not in FINAL)
-    assert pod.returncode == code or pod.returncode == 200
+    assert pod.returncode in (code, 200)
 
 
 def test_the_shell_of_the_tfjob_passes_sigterm_on_and_waits(start, tmp_path):
