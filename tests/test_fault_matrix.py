@@ -44,6 +44,14 @@ def rows_of_tests(source):
     }
 
 
+def slow_tests(source):
+    """Names of the tests of a file that no usual run makes."""
+    return {
+        node.name for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)
+        if any(ast.unparse(decorator) == "pytest.mark.slow" for decorator in node.decorator_list)
+    }  # fmt: skip
+
+
 def missing(page, root=ROOT):
     """What is wrong with a page, a line each."""
     rows = rows_of(page)
@@ -56,6 +64,11 @@ def missing(page, root=ROOT):
         tests = _TEST.findall(cell)
         if not tests and not re.match(r"none: \w.{10,}", cell):
             faults.append(f"{row} has neither a test nor a reason")
+        if tests and all(
+            (root / file).is_file() and name in slow_tests((root / file).read_text())
+            for file, name in tests
+        ):
+            faults.append(f"{row} is proved by slow tests alone")
         for file, name in tests:
             path = root / file
             found = rows_of_tests(path.read_text(encoding="utf-8")) if path.is_file() else {}
@@ -119,6 +132,9 @@ def test_which_rows_a_test_names():
     (lambda page: re.sub(r"(?m)^\| B9 (.*)\|.*\|$", r"| B9 \1| `tests/test_watchdog.py::"
                          r"test_beats_in_time` |", page),
      "B9: tests/test_watchdog.py::test_beats_in_time does not name it"),
+    (lambda page: re.sub(r"(?m)^\| A9 (.*)\|.*\|$", r"| A9 \1| `tests/scripts/test_kills.py::"
+                         r"test_one_run_killed_at_each_stage_in_turn` |", page),
+     "A9 is proved by slow tests alone"),
 ])  # fmt: skip
 def test_what_is_missing_is_found(page, change, fault):
     assert fault in missing(change(page))

@@ -58,6 +58,7 @@ def evaluators(two_replicas):
 @pytest.mark.parametrize("records", [1, 2, 5, 16, 17, 33, 130])
 @pytest.mark.parametrize("batch_size", [1, 3, 16])
 def test_every_record_counts_once_for_any_batch_and_devices(evaluators, records, batch_size):
+    """# fault G13"""
     reader = Reader(records)
     for evaluate in evaluators:
         found = evaluate(reader, batch_size)

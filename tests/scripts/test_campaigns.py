@@ -18,7 +18,7 @@ SAMPLES = {
 
 @pytest.mark.parametrize("name", SAMPLES)
 def test_a_sample_holds(name):
-    """# fault A8, F3, F5"""
+    """# fault A1, A8, F3, F5"""
     process = subprocess.run(
         [sys.executable, "-m", "campaigns", f"--count={SAMPLES[name]}", "--workers=1", name],
         cwd=TESTS, capture_output=True, text=True, timeout=1500,

@@ -53,6 +53,7 @@ MISTAKES = [
     (["--devices=cpu"], 64, "devices must name two or more, since one is compared with the others,"
                             " got 1 x CPU | --devices"),
     (["--devices=gpu:0,1"], 64, "TensorFlow sees 0 GPUs, fewer than are asked for"),
+    (["--devices=cpu:2", "--require_gpus=8"], 64, "TensorFlow sees 0 GPUs, "),
     (["--devices=cpu:2", "--updates=0"], 64, "updates must be 1 or more, got 0 | --updates"),
     (["--devices=cpu:2", "--batch_size=3"], 64, "must be a multiple of the 2 devices, got 3"),
     (["--devices=cpu:2", "--data_dir=/nonexistent"], 66, "the data directory does not exist"),

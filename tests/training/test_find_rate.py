@@ -188,6 +188,11 @@ def test_a_bad_record_is_left_out_where_that_is_allowed(tiny, tmp_path):
     assert line.startswith("left out from step ") and "label 4 is not in 0..3" in line
 
 
+def test_gpus_that_are_required(tiny):
+    with pytest.raises(UserError, match="ERROR 64: TensorFlow sees 0 GPUs, "):
+        find_rate.find(tiny(require_gpus=1), 1e-3, 1.0, 30)
+
+
 def test_a_model_directory_that_cannot_be_written(tiny, monkeypatch, tmp_path):
     with pytest.raises(UserError, match="ERROR 73: cannot write in the model directory"):
         find_rate.find(tiny(model_dir="/proc/resnet_tf/run"), 1e-3, 1.0, 30)
