@@ -51,6 +51,7 @@ def to_agree_on(run: Run, resumed: Commit | None) -> dict:
     environment = run.describe["environment"]
     return config | {
         "data": run.describe["data"]["fingerprint"],
+        "evaluation data": run.manifest.fingerprint(run.config.eval_split),
         "classes": run.describe["classes"],
         "preprocessing": run.describe["preprocessing"],
         "resumed step": resumed.step if resumed else 0,

@@ -239,10 +239,10 @@ def test_a_record_that_one_process_cannot_use(tmp_path):
     assert "ended first, with code 65" in process.stderr and "Traceback" not in process.stderr
 
 
-@pytest.mark.parametrize("what", ["--seed", "data"])
+@pytest.mark.parametrize("what", ["--seed", "evaluation data"])
 def test_processes_that_do_not_agree(tmp_path, what):
     """# fault F9"""
-    other = {"--seed": "--seed=5", "data": f"--data_dir={tmp_path}/data"}[what]
+    other = {"--seed": "--seed=5", "evaluation data": f"--data_dir={tmp_path}/data"}[what]
     data = shutil.copytree(ROOT / "data/digits", tmp_path / "data")
     told = json.loads((data / "dataset.json").read_text())
     told["splits"]["test"] = told["splits"]["train"]
