@@ -32,6 +32,8 @@ def launch(tmp_path, code, *flags):
         [sys.executable, ROOT / "tools/launch.py", *flags, "--", sys.executable, "-c",
          BEGIN + code, str(tmp_path)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        # The tests themselves may run under nohup.
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
     )  # fmt: skip
 
 

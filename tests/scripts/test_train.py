@@ -134,6 +134,12 @@ def test_killed_after_a_commit_and_run_again_ends_in_the_same_bits(finished, scr
     assert not list((tmp_path / "run/checkpoints").glob("*.tmp-*"))
 
 
+def _heeds_signals():
+    """A test run in the background of a shell, or under nohup, ignores some, as its children do."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize(
     ("name", "code", "send"),
     [("SIGINT", 130, os.kill), ("SIGTERM", 143, os.kill), ("SIGHUP", 143, os.killpg)],
@@ -144,8 +150,7 @@ def test_a_signal_commits_the_step_that_is_reached(name, code, send, tmp_path):
     process = subprocess.Popen(
         [*command, "--steps=100000"], cwd=ROOT, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        # A test run in the background of a shell ignores the signal, and so would its children.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=_heeds_signals,
         start_new_session=True,
     )  # fmt: skip
     for line in process.stdout:
