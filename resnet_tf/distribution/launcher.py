@@ -185,8 +185,9 @@ class _Passing:
 @contextlib.contextmanager
 def _passing_on() -> Iterator[_Passing]:
     passing = _Passing()
-    # What is ignored, as SIGHUP is under `nohup`, stays so, here and in the processes.
-    taken = [number for number in _PASSED_ON if signal.getsignal(number) != signal.SIG_IGN]
+    # Under `nohup` SIGHUP stays ignored, here and in the processes.
+    ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    taken = [number for number in _PASSED_ON if number != signal.SIGHUP or not ignored]
     before = {number: signal.signal(number, passing.hear) for number in taken}
     try:
         yield passing

@@ -23,7 +23,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 MICRO = (
     "--model=cifar_resnet", "--model_options=depth=8,width_multiplier=0.25", "--batch_size=32",
     "--save_every_steps=10", "--eval_every_steps=20", "--warmup=2", "--devices=cpu", "--keep=9",
-    "--intra_op_threads=1", "--inter_op_threads=1",
+    "--intra_op_threads=1", "--inter_op_threads=1", "--schedule=constant",
 )  # fmt: skip
 
 
@@ -117,7 +117,7 @@ def test_a_run_goes_on_in_another_number_of_processes(tmp_path, alone, counts):
     model_dir = tmp_path / "run"
     for workers, last in zip(counts, (20, 40, 60)):
         command = ["train.py", f"--model_dir={model_dir}", *MICRO, STEPS, "--sync_batch_norm",
-                   "--allow_change=steps", "--schedule=constant", f"--steps={last}"]  # fmt: skip
+                   "--allow_change=steps", f"--steps={last}"]  # fmt: skip
         if workers > 1:
             command = ["tools/launch.py", f"--workers={workers}", "--", sys.executable, *command]
         events, stderr = run(*command)
