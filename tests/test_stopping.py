@@ -1,6 +1,8 @@
 """Signals and the end of a run's time: what is asked, told, and which code it stands for."""
 
+import ast
 import os
+import pathlib
 import signal
 import subprocess
 import sys
@@ -174,3 +176,18 @@ def test_a_limit_beyond_what_a_clock_waits_for():
     with Stop(max_runtime=1e300).listening() as stop:
         stop.check()
     stop.check()
+
+
+def test_sigusr1_while_a_script_is_still_loaded():
+    code = "import os, signal, resnet_tf.early; os.kill(os.getpid(), signal.SIGUSR1)"
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert process.returncode == 75
+    assert process.stderr == (
+        "ERROR 75: stopped by SIGUSR1 | before it had begun | the same command goes on\n"
+    )
+
+
+def test_train_answers_it_before_it_loads_anything_of_others():
+    source = (pathlib.Path(__file__).resolve().parent.parent / "train.py").read_text()
+    froms = [node for node in ast.parse(source).body if isinstance(node, ast.ImportFrom)]
+    assert froms[0].module == "resnet_tf" and froms[0].names[0].name == "early"

@@ -19,6 +19,7 @@ import socket
 from collections.abc import Mapping
 
 from resnet_tf import errors
+from resnet_tf.distribution.slurm_lists import MOST, expand_nodes, expand_tasks
 from resnet_tf.errors import UserError
 
 # Where nothing says a port. Below 32768, from where on Linux gives ports to whoever connects.
@@ -26,7 +27,6 @@ _PORT = 29500
 _SLURM_PORT, _SLURM_PORTS = 20000, 9408
 _HOST = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?")
 _KINDS = {"chief", "master", "worker", "ps", "evaluator"}
-_MOST_NODES = 100_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -203,58 +203,11 @@ def _refuse_other_node(tasks: list[int], own: int, node: str) -> None:
         raise _wrong(what, "Slurm", "start srun with --distribution=block")
 
 
-def expand_nodes(text: str) -> list[str]:
-    """The hosts of a Slurm list: a[08-10,12],b is a08, a09, a10, a12 and b.
-
-    Raises:
-      ValueError: for what is no such list.
-    """
-    hosts = []
-    parts = re.findall(r"(?:[^,\[]|\[[^\]]*\])+", text)
-    for part in parts:
-        groups = re.split(r"\[([^\]]*)\]", part)
-        found = [groups[0]]
-        for inside, after in zip(groups[1::2], groups[2::2]):
-            numbers = [number for item in inside.split(",") for number in _numbers(item)]
-            found = [f"{host}{number}{after}" for host in found for number in numbers]
-            if len(found) > _MOST_NODES:
-                raise ValueError(f"{text} has too many nodes")
-        hosts += found
-    whole = hosts and ",".join(parts) == text
-    if not whole or any(not re.fullmatch(r"[\w.-]+", host) for host in hosts):
-        raise ValueError(f"{text!r} is no list of nodes")
-    return hosts
-
-
-def _numbers(item: str) -> list[str]:
-    first, dash, last = item.partition("-")
-    if not dash:
-        return [str(int(first)).zfill(len(first))]
-    if not 0 <= int(last) - int(first) < _MOST_NODES:
-        raise ValueError(f"{item} is no range")
-    return [str(number).zfill(len(first)) for number in range(int(first), int(last) + 1)]
-
-
-def expand_tasks(text: str) -> list[int]:
-    """Tasks of each node: 2(x3),1 is 2, 2, 2 and 1.
-
-    Raises:
-      ValueError: for what is no such list.
-    """
-    counts = []
-    for part in text.split(","):
-        match = re.fullmatch(r"(\d+)(?:\(x(\d+)\))?", part)
-        if not match or int(match[2] or 1) > _MOST_NODES:
-            raise ValueError(f"{text!r} is no list of tasks")
-        counts += [int(match[1])] * int(match[2] or 1)
-    return counts
-
-
 def _from_kubernetes(environment: Mapping[str, str]) -> Cluster | None:
     count = environment.get("RESNET_TF_WORKERS", "")
     if not count:
         return None
-    if not count.isdecimal() or not 1 <= int(count) <= _MOST_NODES:
+    if not count.isdecimal() or not 1 <= int(count) <= MOST:
         raise _wrong(f"RESNET_TF_WORKERS={count!r} is no number", "RESNET_TF_WORKERS", "mend it")
     names = ("JOB_COMPLETION_INDEX", "RESNET_TF_SERVICE", "HOSTNAME")
     missing = [name for name in names if not environment.get(name)]

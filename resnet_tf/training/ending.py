@@ -9,6 +9,7 @@ import tensorflow as tf
 from resnet_tf import errors, reporting
 from resnet_tf.checkpoint import Commit
 from resnet_tf.config import Config
+from resnet_tf.distribution import largest_of_all
 from resnet_tf.errors import UserError
 from resnet_tf.evaluation import Predictions
 from resnet_tf.reporting import Journal, goodput
@@ -16,6 +17,7 @@ from resnet_tf.reporting import journal as journals
 from resnet_tf.reporting.goodput import Goodput
 from resnet_tf.training import resume, run_page, samples, start
 from resnet_tf.training.meter import Meter
+from resnet_tf.training.observers import Observers
 from resnet_tf.training.run import Run
 from resnet_tf.training.saving import Saver
 
@@ -98,6 +100,28 @@ def say_again_alone(config: Config) -> dict | None:
         return None  # which will be refused
     total_steps = config.total_steps(start.data_of(config).records(config.train_split))
     return say_again(config, total_steps, resumed)
+
+
+def stopped(run: Run, step: int, observers: Observers) -> UserError:
+    """Commits the step that is reached, and gives the error that ends the command."""
+    saver = observers.saver
+    failure = None
+    try:
+        if step and not (saver.last and saver.last.step == step):
+            saver.save(step)
+    except UserError as error:
+        failure = error
+    tell_goodput(step, observers.journal, observers.goodput)
+    if observers.asked_of_any:  # nobody calls a step committed, or leaves, before it is
+        failed = largest_of_all(run.strategy, failure.code if failure else 0)
+        if failed and not failure:
+            what = f"process 0 could not commit step {step}"
+            failure = UserError(failed, what, f"step {step}", "see what that says")
+    if failure:
+        return failure
+    if saver.last:
+        return observers.stop.error(f"at step {step}, which is committed", saver.place)
+    return observers.stop.error("before the first step", run.config.model_dir)
 
 
 def tell_hung(config: Config, journal: Journal, after: str, seconds: float, stacks: str) -> None:

@@ -19,7 +19,6 @@ from resnet_tf.config import Config
 from resnet_tf.distribution import (
     Cluster,
     DeviceRequest,
-    largest_of_all,
     make_largest,
     make_strategy,
     meet,
@@ -244,7 +243,7 @@ def _advance_to_the_end(run: Run, resumed: Commit | None, step: int, observers: 
         if evaluated[0] != step:
             evaluated = step, *_evaluate(run, step, observers)
     except Asked:
-        raise _stop(run, step, observers) from None
+        raise ending.stopped(run, step, observers) from None
     except UserError:
         ending.tell_goodput(step, journal, clock)
         raise
@@ -378,25 +377,3 @@ def _lacks_evaluation(run: Run, step: int, journal: Journal) -> bool:
     every = run.config.eval_every_steps
     due = bool(every) and step % every == 0 and 0 < step < run.total_steps
     return due and not journal.count("eval", step)
-
-
-def _stop(run: Run, step: int, observers: Observers) -> UserError:
-    """Commits the step that is reached, and gives the error that ends the command."""
-    saver = observers.saver
-    failure = None
-    try:
-        if step and not (saver.last and saver.last.step == step):
-            saver.save(step)
-    except UserError as error:
-        failure = error
-    ending.tell_goodput(step, observers.journal, observers.goodput)
-    if observers.asked_of_any:  # nobody calls a step committed, or leaves, before it is
-        failed = largest_of_all(run.strategy, failure.code if failure else 0)
-        if failed and not failure:
-            what = f"process 0 could not commit step {step}"
-            failure = UserError(failed, what, run.config.model_dir, "see what it says")
-    if failure:
-        return failure
-    if saver.last:
-        return observers.stop.error(f"at step {step}, which is committed", saver.place)
-    return observers.stop.error("before the first step", run.config.model_dir)

@@ -195,14 +195,9 @@ def _in_parts(gradient: Gradient, parts: int, xla: bool) -> Callable[[list, Batc
         return sums.gradients, sums.statistics, sums.loss, sums.correct
 
     # One graph for all parts; but a sum over replicas cannot stand in a function of its own.
-    unrolled = gradient.synchronized
-    call = (
-        tf.function(flat, autograph=False, jit_compile=True if xla else None)
-        if not unrolled
-        else flat
-    )
-    if parts == 1 and not xla:
-        call = flat
+    unrolled, call = gradient.synchronized, flat
+    if not unrolled and (parts > 1 or xla):
+        call = tf.function(flat, autograph=False, jit_compile=True if xla else None)
 
     def compute(values, batch):
         def part(number):

@@ -291,3 +291,16 @@ def test_names_in_a_store_lead_nowhere_else(tmp_path, monkeypatch):
     monkeypatch.setattr(store.tf.io.gfile, "listdir", lambda p: [*real(p), "..", "../secret"])
     store.download(f"file://{tmp_path}/a", tmp_path / "copy/b")
     assert not (tmp_path / "copy/secret").exists()
+
+
+def test_a_directory_of_this_machine_is_called_by_its_address(data, there, capsys):
+    done = small_runs.train(data, address(there), **RUN)
+    again = small_runs.train(data, address(there), **RUN)
+    assert again["checkpoint"] == done["checkpoint"]
+    assert done["checkpoint"].startswith(f"{address(there)}/checkpoints/step_")
+    said = capsys.readouterr().err
+    assert f"report: {address(there)}/report.html" in said
+    assert f"already complete at step {done['step']}: {done['checkpoint']}" in said
+    error = refused(78, "--seed=0 and not 5", small_runs.train, data, address(there),
+                    **RUN | {"seed": 5})  # fmt: skip
+    assert str(error.where).startswith(f"{address(there)}/checkpoints/")

@@ -6,7 +6,8 @@ import socket
 import pytest
 
 from resnet_tf.distribution import cluster
-from resnet_tf.distribution.cluster import Cluster, expand_nodes, expand_tasks, find
+from resnet_tf.distribution.cluster import Cluster, find
+from resnet_tf.distribution.slurm_lists import expand_nodes, expand_tasks
 from resnet_tf.errors import UserError
 
 

@@ -65,6 +65,11 @@ def test_nobody_answers():
         service.refuse_absent(["grpc://127.0.0.1:1"])
 
 
+def test_a_name_that_no_machine_has():
+    with pytest.raises(UserError, match=r"ERROR 66: no data service answers: .*label"):
+        service.refuse_absent(["grpc://a..b:5050"])
+
+
 def test_a_port_that_is_taken(services):
     port = int(services[0].rpartition(":")[2])
     with pytest.raises(OSError, match="Address already in use"):
