@@ -15,6 +15,7 @@ import dataclasses
 import errno
 import hashlib
 import json
+import os
 import pathlib
 import stat
 from collections.abc import Mapping
@@ -193,9 +194,9 @@ def _verify(path: pathlib.Path, known: Mapping[str, dict]) -> Commit:
         raise ValueError(f"it is a copy of step {manifest['step']}")
     if f"{_PREFIX}.index" not in manifest["files"]:
         raise ValueError(f"{MANIFEST} lists no variables")
-    for found in path.iterdir():
-        if found.name.startswith(_PREFIX) and found.name not in manifest["files"]:
-            raise ValueError(f"{found.name} is not in {MANIFEST}")  # TensorFlow would read it
+    for name in _names_in(path):
+        if name.startswith(_PREFIX) and name not in manifest["files"]:
+            raise ValueError(f"{name} is not in {MANIFEST}")  # TensorFlow would read it
     for name, expected in manifest["files"].items():
         if pathlib.PurePath(name).name != name:
             raise ValueError(f"{MANIFEST} points outside its directory")
@@ -230,6 +231,13 @@ def read_manifest(path: pathlib.Path) -> str:
         return (path / MANIFEST).read_bytes().decode()  # no line end is translated
     except OSError as error:
         raise _unreadable(path / MANIFEST, error) from error
+
+
+def _names_in(path: pathlib.Path) -> list[str]:
+    try:
+        return os.listdir(path)
+    except OSError as error:  # a run that goes on may sweep it just now
+        raise _unreadable(path, error) from error
 
 
 def _size_of(path: pathlib.Path) -> int:

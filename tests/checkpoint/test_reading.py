@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from resnet_tf import checkpoint
+from resnet_tf.checkpoint import commit as commits
 from resnet_tf.checkpoint.directory import sweep
 from resnet_tf.checkpoint.restore import open_reader
 from resnet_tf.errors import UserError
@@ -65,6 +66,22 @@ def test_a_commit_that_goes_while_it_is_read(tmp_path):
         return step_and_values(commit)
 
     assert checkpoint.read(tmp_path, slow) == (4, {4.0}) and seen == [1, 2, 3, 4]
+
+
+def test_a_commit_that_goes_once_its_manifest_is_read(tmp_path, monkeypatch):
+    save(tmp_path, 1)
+    real, seen = commits.read_manifest, []
+
+    def slow(path):
+        text = real(path)
+        seen.append(path.name)
+        if len(seen) == 1:
+            save(tmp_path, 2)
+        return text
+
+    monkeypatch.setattr(commits, "read_manifest", slow)
+    assert checkpoint.read(tmp_path, step_and_values) == (2, {2.0})
+    assert seen[0] == "step_000000001" and seen[-1] == "step_000000002"
 
 
 @pytest.mark.parametrize("error", [UserError(78, "other", "a", "b"), OSError(5, "bad disk")])
