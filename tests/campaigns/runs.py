@@ -17,11 +17,11 @@ from collections.abc import Callable
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 # 600 steps on the digits in data/, with a commit every 20 and an evaluation every 200.
-MICRO = (
+MICRO = [
     "--model=cifar_resnet", "--model_options=depth=8,width_multiplier=0.25", "--batch_size=32",
     "--steps=600", "--save_every_steps=20", "--eval_every_steps=200", "--warmup=20",
     "--log_every_steps=20", "--devices=cpu",
-)  # fmt: skip
+]  # fmt: skip
 TIMEOUT = 600
 
 

@@ -20,7 +20,8 @@ SAMPLES = {
 def test_a_sample_holds(name):
     """# fault A1, A8, F3, F5"""
     process = subprocess.run(
-        [sys.executable, "-m", "campaigns", f"--count={SAMPLES[name]}", "--workers=1", name],
+        [sys.executable, "-m", "campaigns", f"--count={SAMPLES[name]}", "--steps=240",
+         "--workers=1", name],
         cwd=TESTS, capture_output=True, text=True, timeout=1500,
     )  # fmt: skip
     assert process.returncode == 0, process.stderr
