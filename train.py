@@ -97,7 +97,7 @@ def main(_):
 def _train(config, request, profiled: tuple[int, int] | None, stop: Stop, cluster) -> None:
     runtime.configure(request.logical_cpus, config.intra_op_threads, config.inter_op_threads)
     from resnet_tf import reporting
-    from resnet_tf.training import loop
+    from resnet_tf.training import command
     from resnet_tf.training.profile import Profiler
 
     directory = pathlib.Path(config.model_dir) / "profile"
@@ -105,7 +105,7 @@ def _train(config, request, profiled: tuple[int, int] | None, stop: Stop, cluste
     if not writes:
         reporting.silence(sys.stdout)
     profiler = Profiler(directory, *profiled) if profiled and writes else None
-    loop.train(config, profiler, stop, cluster)
+    command.train(config, profiler, stop, cluster)
 
 
 def _refuse_two_tasks(model_dir: str) -> None:

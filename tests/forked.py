@@ -16,7 +16,7 @@ import json, os, runpy, sys
 import resnet_tf
 import tensorflow, numpy, safetensors
 from resnet_tf.evaluation import import_weights
-from resnet_tf.training import loop
+from resnet_tf.training import command
 results = []
 for number, (script, *arguments) in enumerate(json.load(sys.stdin)):
     files = [f"{sys.argv[1]}/{number}.{name}" for name in ("stdout", "stderr")]

@@ -10,7 +10,7 @@ from resnet_tf import checkpoint, models
 from resnet_tf.config import Config
 from resnet_tf.layers import Conv2D, Dense, he_normal
 from resnet_tf.models.classifier import NormalizedOptions
-from resnet_tf.training import loop
+from resnet_tf.training import command
 from resnet_tf.training.saving import Saver
 
 import tensorflow as tf  # isort: skip
@@ -61,9 +61,9 @@ def use(create, monkeypatch, two_replicas):
     """Every run has this network, and one on two devices the strategy of the process: two
     strategies in one process mix up their collectives."""
     monkeypatch.setattr(models, "create_as_told", create)
-    real = loop.make_strategy
+    real = command.make_strategy
     monkeypatch.setattr(
-        loop, "make_strategy",
+        command, "make_strategy",
         lambda request, *more: two_replicas if request.logical_cpus == 2 else real(request, *more),
     )  # fmt: skip
 
@@ -94,7 +94,7 @@ def config(data, model_dir, **told):
 
 
 def train(data, model_dir, **told):
-    return loop.train(config(data, model_dir, **told))
+    return command.train(config(data, model_dir, **told))
 
 
 class Interrupted(Exception):
@@ -113,7 +113,7 @@ def interrupt_after(step, config, monkeypatch):
 
     with monkeypatch.context() as patch, pytest.raises(Interrupted):
         patch.setattr(Saver, "save", stop)
-        loop.train(config)
+        command.train(config)
     assert checkpoint.find(config.model_dir).step == step
 
 

@@ -32,7 +32,7 @@ def done(saver: Saver, evaluated: dict, meter: Meter) -> dict:
         "examples_seen": saved.manifest["examples_seen"],
         **meter.total(),
         "eval": evaluated,
-        "checkpoint": saver.place,
+        "checkpoint": saver.newest,
         "digest": saved.manifest["digest"],
     }
 
@@ -120,7 +120,7 @@ def stopped(run: Run, step: int, observers: Observers) -> UserError:
     if failure:
         return failure
     if saver.last:
-        return observers.stop.error(f"at step {step}, which is committed", saver.place)
+        return observers.stop.error(f"at step {step}, which is committed", saver.newest)
     return observers.stop.error("before the first step", run.config.model_dir)
 
 

@@ -1,188 +1,57 @@
 """The loop: when to do what, and nothing of how.
 
-decide what to resume · build · lock the directory, in which nothing may have changed since · for
-each K steps: update, journal, health, save, evaluate, signals · final save, final evaluation,
-report · unlock
+for each K steps: update, journal, health, save, evaluate, signals · final save, final evaluation,
+report
 """
 
-import contextlib
-import dataclasses
 import functools
-import pathlib
 from collections.abc import Iterator, Sequence
 
 import tensorflow as tf
 
-from resnet_tf import checkpoint, errors, faults, reporting, runtime
-from resnet_tf.checkpoint import Commit, Lock, Mirror, is_address
-from resnet_tf.config import Config
-from resnet_tf.distribution import (
-    Cluster,
-    DeviceRequest,
-    make_largest,
-    make_strategy,
-    meet,
-    refuse_broken_sums,
-    refuse_disagreement,
-    wait_for_all,
-)
+from resnet_tf import faults, reporting
+from resnet_tf.checkpoint import Commit
+from resnet_tf.distribution import make_largest
 from resnet_tf.errors import UserError
 from resnet_tf.evaluation import Predictions
 from resnet_tf.reporting import Console, Journal, goodput
 from resnet_tf.reporting.goodput import Goodput
-from resnet_tf.stopping import STOPS, Asked, Stop
-from resnet_tf.training import (
-    bad_batches,
-    board,
-    ending,
-    nonfinite,
-    resume,
-    saving,
-    start,
-    together,
-)
+from resnet_tf.stopping import Asked, Stop
+from resnet_tf.training import bad_batches, board, ending, nonfinite, start
 from resnet_tf.training import profile as profiles
 from resnet_tf.training.meter import Meter
 from resnet_tf.training.observers import Observers
+from resnet_tf.training.place import Place
 from resnet_tf.training.profile import Profiler
 from resnet_tf.training.run import Run
 from resnet_tf.training.saving import Saver
 from resnet_tf.watchdog import Watchdog
 
 
-def train(
-    config: Config,
-    profiler: Profiler | None = None,
-    stop: Stop | None = None,
-    cluster: Cluster | None = None,
-) -> dict:
-    """Trains as `config` says, from where an earlier command stopped, to the end.
-
-    Args:
-      config: of the run.
-      profiler: of some of its steps; none by default.
-      stop: may ask it to end before; nobody does by default.
-      cluster: the processes that train it together, each by a call of its own; by default it is
-        this one alone.
-
-    Returns:
-      The "done" event: step, epoch, examples_seen, images_per_second, train_loss, eval,
-      checkpoint and digest.
-
-    Raises:
-      UserError: for all that a user can mend; what was committed stays. 75, 130 or 143 where it
-        was asked to stop: the step that was reached is committed.
-    """
-    stop = stop or Stop()
-    try:
-        if cluster:
-            return _train_together(config, profiler, stop, cluster)
-        if is_address(config.model_dir):
-            return _train_mirrored(config, profiler, stop)
-        return _train_here(config, profiler, stop)
-    except Asked:
-        raise stop.error("before it had begun", config.model_dir) from None
-
-
-def _train_mirrored(config: Config, profiler: Profiler | None, stop: Stop) -> dict:
-    """Trains in a directory of this machine, of which the store is a mirror."""
-    lost = functools.partial(stop.ask, "another process, which has the run", errors.RESUMABLE)
-    mirror = Mirror(config.model_dir, lost, reporting.say)
-    with stop.at_once():
-        mirror.open()
-    reporting.say(f"{mirror.address}: working in {mirror.directory}")
-    try:
-        here = dataclasses.replace(config, model_dir=str(mirror.directory))
-        return _train_here(here, profiler, stop, mirror)
-    except UserError as error:
-        raise error.calling(mirror.directory, mirror.address) from error
-    finally:
-        mirror.close()
-
-
-def _train_together(
-    config: Config, profiler: Profiler | None, stop: Stop, cluster: Cluster
-) -> dict:
-    """Trains as one of several processes, of which the chief alone writes in the directory.
-
-    The others do all that it does, in a directory of their own that nobody keeps.
-    """
-    together.refuse_alone_only(config)
-    if finished := ending.say_again_alone(config):
-        return finished
-    with stop.at_once():
-        if cluster.is_chief:
-            Lock.refuse_held(pathlib.Path(config.model_dir))
-            together.warn_of_strangers(cluster, reporting.say)
-        meet(cluster, reporting.say)
-    if not cluster.is_chief:
-        reporting.hush()
-    with together.naming_the_lost(cluster), together.own_directory(config, cluster) as here:
-        home = pathlib.Path(config.model_dir)
-        return _train_here(here, profiler, stop, cluster=cluster, home=home)
-
-
-def _train_here(
-    config: Config,
-    profiler: Profiler | None,
-    stop: Stop,
-    mirror: Mirror | None = None,
-    cluster: Cluster | None = None,
-    home: pathlib.Path | None = None,
-) -> dict:
-    """Trains in `config.model_dir`; what was committed is in `home`, the same by default."""
-    clock = Goodput(runtime.process_age())
-    home, writes = home or pathlib.Path(config.model_dir), not cluster or cluster.is_chief
-    # Several processes end together, in the first step.
-    with contextlib.nullcontext() if cluster else stop.at_once():
-        if writes:
-            Lock.refuse_held(home)
-        # Before anything is computed, which a strategy of several processes needs.
-        strategy = make_strategy(
-            DeviceRequest.parse(config.devices), cluster, config.all_reduce, config.require_gpus
-        )
-        refuse_broken_sums(strategy)
-        stop.listen_again()
-        manifest = start.data_of(config)
-        seen = checkpoint.commits(home / "checkpoints")
-        resumed, damaged = resume.choose(dataclasses.replace(config, model_dir=str(home)))
-        run = start.prepare(config, manifest, strategy, resumed)
-    if profiler:
-        profiler.refuse_beyond(run.total_steps)
-    if cluster:
-        refuse_disagreement(strategy, cluster, together.to_agree_on(run, resumed))
-    if resumed:
-        names = [mirror.name_of] if mirror else []
-        if finished := ending.say_again(config, run.total_steps, resumed, *names):
-            return finished
-        resume.tell_or_refuse_inexact(resumed, run.describe, config, reporting.say)
-    if writes:
-        saving.refuse_full(run)
-    lock = start.take_directory(config, seen if writes else [])
-    try:
-        if resumed and writes:
-            resume.set_aside(damaged, resumed, reporting.say)
-        stop.tell(lambda code: run.stop.assign(STOPS.index(code)))
-        elsewhere = None if writes else home / "checkpoints"
-        done = _train(run, resumed, clock, profiler, stop, mirror, cluster, elsewhere, lock)
-        if cluster:
-            wait_for_all(strategy)  # who leaves early looks lost to the others
-        return done
-    finally:
-        lock.release()
-
-
-def _train(
+def train_to_the_end(
     run: Run,
     resumed: Commit | None,
+    place: Place,
     clock: Goodput,
     profiler: Profiler | None,
     stop: Stop,
-    mirror: Mirror | None,
-    cluster: Cluster | None,
-    elsewhere: pathlib.Path | None,
-    lock: Lock,
 ) -> dict:
+    """Makes all steps of a run that are left.
+
+    Args:
+      run: with the weights to go on with.
+      resumed: the commit that has them; None at step 0.
+      place: of the run, locked.
+      clock: of the command.
+      profiler: of some steps, if any.
+      stop: may ask it to end before.
+
+    Returns:
+      The "done" event.
+
+    Raises:
+      UserError: for what ends a run before its last step; what was committed stays.
+    """
     step = resumed.step if resumed else 0
     journal = start.open_journal(run, resumed)
     clock.replays(journal.steps.dropped)
@@ -191,14 +60,14 @@ def _train(
     watchdog = Watchdog(
         run.config.step_timeout, functools.partial(ending.tell_hung, run.config, journal)
     )
-    saver = Saver(run, resumed, journal, clock, mirror, elsewhere, lock)
-    asked = make_largest(run.strategy, run.stop) if cluster else None
+    saver = Saver(run, resumed, journal, clock, place)
+    asked = make_largest(run.strategy, run.stop) if place.cluster else None
     observers = Observers(
         journal, console, meter, clock, profiler, stop, watchdog, saver, asked_of_any=asked
     )
     watchdog.start()
     try:
-        return _advance_to_the_end(run, resumed, step, observers)
+        return _advance_to_the_end(run, resumed, place, step, observers)
     finally:
         saver.close()
         watchdog.stop()
@@ -208,7 +77,9 @@ def _train(
             profiler.close()
 
 
-def _advance_to_the_end(run: Run, resumed: Commit | None, step: int, observers: Observers) -> dict:
+def _advance_to_the_end(
+    run: Run, resumed: Commit | None, place: Place, step: int, observers: Observers
+) -> dict:
     config, journal, console = run.config, observers.journal, observers.console
     clock, profiler, saver = observers.goodput, observers.profiler, observers.saver
     evaluated = (-1, {}, None)
@@ -254,7 +125,7 @@ def _advance_to_the_end(run: Run, resumed: Commit | None, step: int, observers: 
     observers.watchdog.beat("the last evaluation")
     with clock.during(goodput.REPORT):
         faults.at("report")
-        ending.write_page(run, predictions, iterator, clock, done, saver.name_of)
+        ending.write_page(run, predictions, iterator, clock, done, place.name_of)
     ending.tell_goodput(step, journal, clock)
     journal.write(**done)
     return done

@@ -10,12 +10,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 
 from resnet_tf import checkpoint, errors, faults, reporting
-from resnet_tf.checkpoint import Commit, Lock, Mirror, Retention
+from resnet_tf.checkpoint import Commit, Retention, naming
 from resnet_tf.errors import UserError
 from resnet_tf.reporting import Journal, goodput
 from resnet_tf.reporting import journal as journals
 from resnet_tf.reporting.goodput import Goodput
 from resnet_tf.training.findings import size
+from resnet_tf.training.place import Place
 from resnet_tf.training.run import Run
 
 _MANIFEST_BYTES = 2**20
@@ -47,9 +48,7 @@ class Saver:
       resumed: the commit that it goes on from, if from any.
       journal: where each commit is noted.
       clock: of the run.
-      mirror: of the run, where it is in a store.
-      elsewhere: in a process beside the chief, which commits the same state: where.
-      lock: of the model directory; without one, that it is there is all that is asked.
+      place: of the run; beside the chief, which commits the same state, nothing is written.
     """
 
     def __init__(
@@ -58,12 +57,9 @@ class Saver:
         resumed: Commit | None,
         journal: Journal,
         clock: Goodput,
-        mirror: Mirror | None = None,
-        elsewhere: pathlib.Path | None = None,
-        lock: Lock | None = None,
+        place: Place,
     ):
-        self._mirror, self._elsewhere, self._lock = mirror, elsewhere, lock
-        self._run, self._journal, self._clock = run, journal, clock
+        self._run, self._journal, self._clock, self._place = run, journal, clock, place
         self._last, self._background = resumed, None
         self._writing: tuple[int, Future] | None = None
         config = run.config
@@ -84,13 +80,9 @@ class Saver:
         return self._last
 
     @property
-    def place(self) -> str:
-        """Of the newest commit: its directory, or its address in a store."""
-        return self.name_of(self.last.path)
-
-    def name_of(self, path: pathlib.Path) -> str:
-        """What a user knows something in the model directory by."""
-        return self._mirror.name_of(path) if self._mirror else str(path)
+    def newest(self) -> str:
+        """The newest commit: its directory, or its address in a store."""
+        return self._place.name_of(self.last.path)
 
     def save(self, step: int) -> Commit:
         """Commits the present state as that of `step`, and waits until it is on the disk.
@@ -165,20 +157,20 @@ class Saver:
     def _write(self, step: int, tensors: dict, fields: dict) -> tuple[Commit, float]:
         """The commit, and the seconds that it took. All that it uses is its own."""
         begin = time.perf_counter()
-        if self._elsewhere:
+        if not self._place.is_writers:
             faults.at("save.beside")
-            path = self._elsewhere / f"step_{step:09d}"
+            path = naming.path_of(self._place.commits, step)
             return Commit(path, step, fields | {"digest": ""}), 0.0
         made = checkpoint.write(self._run.commits, step, tensors, fields)
-        if self._mirror:
-            self._mirror.push()
+        if self._place.mirror:
+            self._place.mirror.push()
         return made, round(time.perf_counter() - begin, 3)
 
     def _committed(self, made: Commit, seconds: float) -> Commit:
         self._last = made
         self._retention.committed(made)
         self._sweep()
-        self._journal.write("save", step=made.step, checkpoint=self.place, seconds=seconds)
+        self._journal.write("save", step=made.step, checkpoint=self.newest, seconds=seconds)
         return made
 
     @contextlib.contextmanager
@@ -202,11 +194,11 @@ class Saver:
 
     def _is_ours(self) -> bool:
         """Whether the directory is there, and no other one in its place."""
-        there = pathlib.Path(self._run.config.model_dir).is_dir()
-        return there and (self._lock is None or self._lock.is_held())
+        there, lock = pathlib.Path(self._run.config.model_dir).is_dir(), self._place.lock
+        return there and (lock is None or lock.is_held())
 
     def _refuse_moved(self) -> None:
-        if self._elsewhere:
+        if not self._place.is_writers:
             return  # nothing of this process is kept
         directory = self._run.config.model_dir
         if not self._is_ours():
@@ -219,7 +211,7 @@ class Saver:
 
     def _refuse_moved_or_full(self) -> None:
         self._refuse_moved()
-        if self._elsewhere:
+        if not self._place.is_writers:
             return
         directory = self._run.config.model_dir
         needed, free = _bytes_of(self._run), _free(directory)

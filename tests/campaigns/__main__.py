@@ -20,7 +20,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 import resnet_tf  # noqa: F401, I001  first: it prepares the process for TensorFlow
 import tensorflow as tf
 from campaigns import clusters, disks, kills, load, runs, states, stops
-from resnet_tf.training import loop  # noqa: F401  loaded once, for all that are forked
+from resnet_tf.training import command  # noqa: F401  loaded once, for all that are forked
 
 # Name: the campaign and its count in full.
 CAMPAIGNS = {

@@ -116,9 +116,9 @@ def _tell_traces() -> None:
     """Says at the end how often the step was traced."""
     import sys
 
-    from resnet_tf.training import loop, run
+    from resnet_tf.training import command, run
 
-    made, real, train = [], run.make_train_step, loop.train
+    made, real, train = [], run.make_train_step, command.train
 
     def make(*arguments, **options):
         made.append(real(*arguments, **options))
@@ -130,4 +130,4 @@ def _tell_traces() -> None:
             print(f"traces: {step.experimental_get_tracing_count()}", file=sys.stderr)
         return done
 
-    run.make_train_step, loop.train = make, and_tell
+    run.make_train_step, command.train = make, and_tell

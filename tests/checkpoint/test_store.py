@@ -12,7 +12,7 @@ from resnet_tf import checkpoint, evaluation
 from resnet_tf.checkpoint import Mirror, mirror, store, store_lock
 from resnet_tf.errors import UserError
 from resnet_tf.stopping import Stop
-from resnet_tf.training import loop, saving
+from resnet_tf.training import command, saving
 
 import tensorflow as tf  # isort: skip
 
@@ -157,7 +157,7 @@ def test_asked_to_stop(data, there, monkeypatch):
     monkeypatch.setattr(saving.Saver, "save_if_possible", save)
     config = small_runs.config(data, address(there), **RUN)
     message = f"at step 4, which is committed | {address(there)}/checkpoints/step_000000004"
-    refused(143, message, loop.train, config, stop=stop)
+    refused(143, message, command.train, config, stop=stop)
     assert names(there) == ["step_000000002", "step_000000004"]
 
 

@@ -14,7 +14,7 @@ from resnet_tf.errors import UserError
 from resnet_tf.evaluation import evaluate_checkpoint
 from resnet_tf.input import Manifest
 from resnet_tf.preparation import cached
-from resnet_tf.training import loop
+from resnet_tf.training import command
 
 
 @pytest.fixture(autouse=True)
@@ -167,7 +167,7 @@ def test_trained_on_and_evaluated_by_its_name(tmp_path):
         model="cifar_resnet", model_options={"depth": 8, "width_multiplier": 0.25}, steps=2,
         batch_size=4, data_dir=f"tfds:{found}", model_dir=str(tmp_path / "run"), devices="cpu",
     )  # fmt: skip
-    done = loop.train(config)
+    done = command.train(config)
     assert (done["examples_seen"], done["eval"]["examples"]) == (8, 4)
     shutil.rmtree(found)  # what was prepared is enough from here on
     again = evaluate_checkpoint(config.model_dir, DeviceRequest.parse("cpu"))

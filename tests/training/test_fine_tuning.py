@@ -15,7 +15,7 @@ from resnet_tf.input import Manifest
 from resnet_tf.layers import BatchNorm, named_variables
 from resnet_tf.models import registry
 from resnet_tf.preprocessing import Preprocessing
-from resnet_tf.training import fine_tuning, loop
+from resnet_tf.training import command, fine_tuning
 from resnet_tf.training.feed import pictures_of
 
 import tensorflow as tf  # isort: skip
@@ -184,7 +184,7 @@ def train(data, model_dir, **told):
         "model_dir": str(model_dir), "batch_size": 4, "devices": "cpu", "steps_per_call": 2,
         "learning_rate": 0.05, "eval_batch_size": 4,
     }  # fmt: skip
-    return loop.train(Config(**(fields | told)))
+    return command.train(Config(**(fields | told)))
 
 
 def tensors(path, prefix=""):

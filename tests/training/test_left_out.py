@@ -6,7 +6,7 @@ import record_files
 from resnet_tf import checkpoint
 from resnet_tf.config import Config
 from resnet_tf.errors import UserError
-from resnet_tf.training import loop
+from resnet_tf.training import command
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def train(data, model_dir, **told):
         "data_dir": str(data), "model_dir": str(model_dir), "image_size": 8, "batch_size": 4,
         "crop_scale": (0.05, 0.2), "reader": "indexed", "bad_records": "skip", "devices": "cpu",
     }  # fmt: skip
-    return loop.train(Config(**(fields | told)))
+    return command.train(Config(**(fields | told)))
 
 
 def test_a_resumed_run_leaves_the_same_records_out(cut_off, tmp_path):

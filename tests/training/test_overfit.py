@@ -8,7 +8,7 @@ import numpy as np
 from resnet_tf import input
 from resnet_tf.config import Config
 from resnet_tf.distribution import DeviceRequest, make_strategy
-from resnet_tf.training import loop, start
+from resnet_tf.training import command, start
 
 DIGITS = pathlib.Path(__file__).resolve().parents[2] / "data" / "digits"
 
@@ -24,7 +24,7 @@ def config(model_dir, **told):
 
 
 def test_one_batch_is_learnt_by_heart(tmp_path):
-    done = loop.train(config(tmp_path, overfit_batches=1))
+    done = command.train(config(tmp_path, overfit_batches=1))
     journal = map(json.loads, (tmp_path / "journal.jsonl").read_text().splitlines())
     losses = [event["loss"] for event in journal if event["event"] == "train"]
     assert losses[0] > 0.5 and losses[-1] < 0.02

@@ -8,7 +8,7 @@ import small_runs
 
 from resnet_tf import checkpoint
 from resnet_tf.config import Config
-from resnet_tf.training import loop
+from resnet_tf.training import command
 
 import tensorflow as tf  # isort: skip
 
@@ -33,7 +33,7 @@ def config(model_dir, **told):
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory):
     """A run with SGD and without dropout."""
-    return loop.train(config(tmp_path_factory.mktemp("runs") / "plain"))
+    return command.train(config(tmp_path_factory.mktemp("runs") / "plain"))
 
 
 def saved_by_adam(model_dir):
@@ -53,11 +53,11 @@ def saved_by_adam(model_dir):
 @pytest.mark.parametrize("kind", RUNS)
 def test_the_same_bits(kind, plain, tmp_path, monkeypatch, capsys):
     told = RUNS[kind]
-    undisturbed = loop.train(config(tmp_path / "undisturbed", **told))
+    undisturbed = command.train(config(tmp_path / "undisturbed", **told))
     monkeypatch.chdir(tmp_path)  # the default model directory is a relative path, too
     small_runs.interrupt_after(3, config("run", **told), monkeypatch)
     capsys.readouterr()
-    resumed = loop.train(config("run", **told))
+    resumed = command.train(config("run", **told))
     assert "resumed from step 3" in capsys.readouterr().err
     assert resumed["step"] == undisturbed["step"] == 6
     assert resumed["digest"] == undisturbed["digest"]

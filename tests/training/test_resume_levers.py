@@ -5,7 +5,7 @@ import pytest
 import small_runs
 
 from resnet_tf import checkpoint
-from resnet_tf.training import ending, loop
+from resnet_tf.training import command, ending, loop
 
 import tensorflow as tf  # isort: skip
 
@@ -66,7 +66,7 @@ def test_the_same_bits(kind, data, tmp_path, monkeypatch, capsys):
     config = small_runs.config(data, tmp_path / "run", **told)
     small_runs.interrupt_after(3, config, monkeypatch)
     capsys.readouterr()
-    resumed = loop.train(config)
+    resumed = command.train(config)
     assert "resumed from step 3" in capsys.readouterr().err
     assert resumed["step"] == undisturbed["step"] == 6
     assert resumed["digest"] == undisturbed["digest"]

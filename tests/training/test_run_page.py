@@ -51,7 +51,7 @@ def test_samples_of_a_commit_are_those_of_its_run(
     """What the tool draws anew has as much as the page that the run left."""
     small_runs.use_tiny(monkeypatch, two_replicas)
     config = small_runs.config(data, tmp_path / "run", **{"steps": 2} | told)
-    small_runs.loop.train(config)
+    small_runs.command.train(config)
     commit = checkpoint.find(tmp_path / "run")
     kept = Config.from_json(commit.manifest["config"])
     found = run_page.samples_of(commit, kept, input.Manifest.load(data))
@@ -67,7 +67,7 @@ def test_without_training_records_there_are_no_samples(
 ):
     small_runs.use_tiny(monkeypatch, two_replicas)
     config = small_runs.config(data, tmp_path / "run", steps=2)
-    small_runs.loop.train(config)
+    small_runs.command.train(config)
     commit = checkpoint.find(tmp_path / "run")
     manifest = input.Manifest.load(data)
     held_out = dataclasses.replace(manifest, splits={"test": manifest.splits["test"]})
@@ -78,7 +78,7 @@ def test_without_training_records_there_are_no_samples(
 def test_a_page_is_drawn_from_what_is_sound_in_a_journal(data, tmp_path, monkeypatch, two_replicas):
     small_runs.use_tiny(monkeypatch, two_replicas)
     config = small_runs.config(data, tmp_path / "run", steps=2)
-    small_runs.loop.train(config)
+    small_runs.command.train(config)
     with open(tmp_path / "run/journal.jsonl", "a") as journal:
         for event in (
             {"event": "train", "step": "three"}, {"event": "train", "input_wait_share": "long"},

@@ -17,7 +17,7 @@ from resnet_tf import checkpoint
 from resnet_tf.checkpoint import commit
 from resnet_tf.errors import UserError
 from resnet_tf.stopping import Stop
-from resnet_tf.training import loop, saving, start
+from resnet_tf.training import command, loop, saving, start
 
 import tensorflow as tf  # isort: skip
 
@@ -312,7 +312,7 @@ def test_asked_to_stop_while_a_commit_is_written(data, tmp_path, monkeypatch):
     monkeypatch.setattr(saving.Saver, "save_if_possible", save)
     config = small_runs.config(data, tmp_path / "run", **RUN | {"keep": 9}, async_save=True)
     with pytest.raises(UserError) as caught:
-        loop.train(config, stop=stop)
+        command.train(config, stop=stop)
     assert caught.value.code == 143 and "at step 4, which is committed" in str(caught.value)
     assert steps(tmp_path) == [4, 2]
     assert [e["step"] for e in small_runs.journal(tmp_path / "run", "save")] == [2, 4]

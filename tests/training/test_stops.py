@@ -13,7 +13,7 @@ from resnet_tf.checkpoint import commit
 from resnet_tf.errors import UserError
 from resnet_tf.reporting import Journal
 from resnet_tf.stopping import Stop
-from resnet_tf.training import loop, start
+from resnet_tf.training import command, loop, start
 from resnet_tf.training.saving import Saver
 
 import tensorflow as tf  # isort: skip
@@ -39,7 +39,7 @@ def config(data, model_dir, **told):
 
 def stopped(config, stop, code=143):
     with pytest.raises(UserError) as caught:
-        loop.train(config, stop=stop)
+        command.train(config, stop=stop)
     assert caught.value.code == code
     return caught.value
 
@@ -61,15 +61,15 @@ def ask_at(event, monkeypatch, step=None):
 def undisturbed(data, tmp_path_factory, two_replicas):
     with pytest.MonkeyPatch.context() as patch:
         small_runs.use_tiny(patch, two_replicas)
-        return loop.train(config(data, tmp_path_factory.mktemp("runs") / "undisturbed"))
+        return command.train(config(data, tmp_path_factory.mktemp("runs") / "undisturbed"))
 
 
 @pytest.mark.parametrize("devices", ["cpu", "cpu:2"])
 def test_a_call_ends_after_the_step_under_way(devices, data, tmp_path):
     """# fault B1"""
     asked = config(data, tmp_path / "run", devices=devices, eval_every_steps=0)
-    run = start.prepare(asked, start.data_of(asked), loop.make_strategy(
-        loop.DeviceRequest.parse(devices)))  # fmt: skip
+    run = start.prepare(asked, start.data_of(asked), command.make_strategy(
+        command.DeviceRequest.parse(devices)))  # fmt: skip
     run.stop.assign(1)
     health = run.train(iter(run.feed.batches(0)), tf.constant(4))
     assert len(health["loss"]) == 1 and run.step.numpy() == 1
@@ -88,7 +88,7 @@ def test_stopped_and_gone_on_is_the_undisturbed_run(
         and pathlib.Path(error.where).name == f"step_{step:09d}"
     )
     assert not (tmp_path / "run/lock").exists()
-    done = loop.train(told)
+    done = command.train(told)
     # The last interval's mean loss is that of the steps of the last command.
     for name in ("step", "epoch", "examples_seen", "eval", "digest"):
         assert done[name] == undisturbed[name]
@@ -112,7 +112,7 @@ def test_an_evaluation_is_broken_off_and_done_again(data, tmp_path, monkeypatch,
         stopped(told, stop)
     assert checkpoint.find(told.model_dir).step == 6
     assert [e["step"] for e in small_runs.journal(tmp_path / "run", "eval")] == [3]
-    assert loop.train(told)["digest"] == undisturbed["digest"]
+    assert command.train(told)["digest"] == undisturbed["digest"]
     assert [e["step"] for e in small_runs.journal(tmp_path / "run", "eval")] == [3, 6, 9]
 
 
@@ -171,11 +171,11 @@ def test_a_locked_directory_is_left_as_it_is(data, tmp_path):
     (tmp_path / "run").mkdir()
     lock = checkpoint.Lock(tmp_path / "run")
     with pytest.raises(UserError) as caught:
-        loop.train(told)
+        command.train(told)
     assert caught.value.code == 77 and "is locked by host" in caught.value.what
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["lock"]
     lock.release()
-    assert loop.train(told)["step"] == 9
+    assert command.train(told)["step"] == 9
 
 
 def test_another_command_that_committed_meanwhile(data, tmp_path, monkeypatch):
@@ -186,12 +186,12 @@ def test_another_command_that_committed_meanwhile(data, tmp_path, monkeypatch):
     def slow(*arguments):
         run = prepare(*arguments)
         with monkeypatch.context() as patch:
-            patch.setattr(loop.start, "prepare", prepare)
-            loop.train(config(data, tmp_path / "run", steps=3))
+            patch.setattr(command.start, "prepare", prepare)
+            command.train(config(data, tmp_path / "run", steps=3))
         return run
 
-    monkeypatch.setattr(loop.start, "prepare", slow)
+    monkeypatch.setattr(command.start, "prepare", slow)
     with pytest.raises(UserError) as caught:
-        loop.train(told)
+        command.train(told)
     assert caught.value.code == 77 and "committed here in the meantime" in caught.value.what
     assert checkpoint.find(told.model_dir).step == 3
