@@ -3,7 +3,7 @@
   python tools/plot_schedule.py --recipe=digits --output=rate.png
   python tools/plot_schedule.py --recipe=imagenet_resnet50 --records=1281167 --warmup=10epochs
 
-Takes every flag of train.py. Durations in epochs need the number of records: the data set's, or
+Takes every flag that a recipe has. Durations in epochs need the number of records: the data set's, or
 --records where it is not there yet.
 """
 

@@ -129,7 +129,7 @@ def _checked(expected: tf.Tensor, element: tuple) -> tuple:
 
 
 def explained(error: tf.errors.OpError) -> Exception:
-    """A UserError 66 for that of a service that lost its place, any other as it is."""
+    """A UserError 74 for that of a service that lost its place, any other as it is."""
     if _LOST not in error.message:
         return error
-    return UserError(errors.MISSING_INPUT, _LOST, "--data_service", "the same command goes on")
+    return UserError(errors.IO_ERROR, _LOST, "--data_service", "the same command goes on")

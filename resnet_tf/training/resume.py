@@ -11,8 +11,7 @@
 5. Other devices, threads, versions or another CPU: it goes on, but not to the same last bits,
    which is said; with --require_exact it is error 78. The examples are the same in the same
    order, unless it is another version of resnet_tf that orders them otherwise (0.1.0 did).
-6. A commit at or beyond the end: the run is complete, and nothing is written; beyond the end
-   is error 64.
+6. A commit at the end: the run is complete, and nothing is written. One beyond it is error 64.
 """
 
 import dataclasses

@@ -1,6 +1,6 @@
 """How a run begins: its data, its pieces, and the weights that it starts with.
 
-A run, the checks before it and the rate finder all begin here. Nothing is written.
+A run, the checks before it and the rate finder all begin here. Nothing is written before `take_directory`.
 """
 
 import errno

@@ -170,7 +170,7 @@ def test_a_service_that_began_anew_is_not_trained_on():
         for _ in range(1000):
             next(batches)
     assert str(service.explained(caught.value)) == (
-        "ERROR 66: a data service began anew, and no longer gives the batch that is due |"
+        "ERROR 74: a data service began anew, and no longer gives the batch that is due |"
         " --data_service | the same command goes on"
     )
     del again

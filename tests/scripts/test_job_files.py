@@ -221,12 +221,12 @@ def test_pods_have_their_volumes_and_their_time(kind):
     (container,) = pod["containers"]
     volumes = {volume["name"]: volume for volume in pod["volumes"]}
     mounts = {mount["mountPath"]: volumes[mount["name"]] for mount in container["volumeMounts"]}
-    assert mounts["/work"]["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
+    assert mounts["/mnt/shared"]["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
     assert claim["spec"]["accessModes"] == ["ReadWriteMany"]
     assert mounts["/dev/shm"]["emptyDir"]["medium"] == "Memory"
     assert pod["terminationGracePeriodSeconds"] > 30  # the default
     placed = [arg for arg in container["args"] if re.match("--(data|model)_dir=", arg)]
-    assert len(placed) == 2 and all("=/work/" in arg for arg in placed)
+    assert len(placed) == 2 and all("=/mnt/shared/" in arg for arg in placed)
 
 
 @pytest.mark.parametrize("page", ["Job", "TFJob", "slurm"])

@@ -84,11 +84,11 @@ def killed_at(stage, model_dir):
     }
 
 
-IN_CI = ["step:1", "save.data:2", "save.rename:1", "restore:1", "sweep.mid:1"]
+SOME = ["step:1", "save.data:2", "save.rename:1", "restore:1", "sweep.mid:1"]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stages", [IN_CI, STAGES], ids=len)
+@pytest.mark.parametrize("stages", [SOME, STAGES], ids=len)
 def test_one_run_killed_at_each_stage_in_turn(tmp_path, stages):
     undisturbed, before = finish(tmp_path / "undisturbed"), {}
     for stage in stages:
