@@ -3,8 +3,8 @@
   python tools/plot_schedule.py --recipe=digits --output=rate.png
   python tools/plot_schedule.py --recipe=imagenet_resnet50 --records=1281167 --warmup=10epochs
 
-Takes every flag that a recipe has. Durations in epochs need the number of records: the data set's, or
---records where it is not there yet.
+Takes every flag that a recipe has. Durations in epochs need the number of records: the data
+set's, or --records where it is not there yet.
 """
 
 import pathlib

@@ -3,8 +3,8 @@
   python tools/show_batch.py --recipe=digits --output=batch.png
   python tools/show_batch.py --recipe=imagenet_resnet50 --data_dir=data/imagenet --position=1000000
 
-Takes every flag that a recipe has. Position counts examples from the first step on; what is drawn is
-cropped, mirrored, coloured and mixed by the same numbers that train.py would draw there.
+Takes every flag that a recipe has. Position counts examples from the first step on; what is drawn
+is cropped, mirrored, coloured and mixed by the same numbers that train.py would draw there.
 """
 
 import itertools

@@ -3,9 +3,9 @@
   python tools/verify_scaling.py --recipe=digits --devices=cpu:2
   python tools/verify_scaling.py --recipe=imagenet_resnet50 --devices=gpu:all --batch_size=256
 
-Takes every flag that a recipe has. Each update is made from the same state and on the same batch by the
-replicas and by one device; the difference is relative to the update. Starts from new weights, or
-those of --init_from; model_dir is neither read nor written.
+Takes every flag that a recipe has. Each update is made from the same state and on the same batch
+by the replicas and by one device; the difference is relative to the update. Starts from new
+weights, or those of --init_from; model_dir is neither read nor written.
 """
 
 import pathlib

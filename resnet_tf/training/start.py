@@ -1,6 +1,7 @@
 """How a run begins: its data, its pieces, and the weights that it starts with.
 
-A run, the checks before it and the rate finder all begin here. Nothing is written before `take_directory`.
+A run, the checks before it and the rate finder all begin here. Nothing is written before
+`take_directory`.
 """
 
 import errno
