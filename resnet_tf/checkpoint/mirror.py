@@ -4,6 +4,9 @@ A store of objects renames, appends and locks nothing. So a run works in a direc
 machine, to the letter of all that holds there, and the store is its mirror: each commit is uploaded
 whole, with `step_….unfinished` beside it until it is (see `naming`), and the other files after
 it. A command begins with what is in the store, and never with what an earlier one left here.
+
+What is missing here was not given up by that: a directory for temporary files may be cleaned by
+anybody. Only what the run itself lets go of is removed from the store.
 """
 
 import os
@@ -11,11 +14,12 @@ import pathlib
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import tensorflow as tf
 
 from resnet_tf.checkpoint import naming
+from resnet_tf.checkpoint.commit import MANIFEST
 from resnet_tf.checkpoint.store import (
     COMMITS,
     commits,
@@ -52,7 +56,10 @@ class Mirror:
     ):
         self.address = address.rstrip("/")
         self._lock = StoreLock(f"{self.address}/{LOCK}", lost, say, sleep)
-        self._uploaded: dict[str, tuple] = {}
+        # What the store has, as it was here when it was fetched or sent: a commit may be made anew.
+        self._there: dict[str, tuple | None] = {}
+        self._uploaded: dict[str, tuple | None] = {}
+        self._let_go: set[str] = set()
 
     def open(self) -> None:
         """Takes the lock, and fetches all of the run.
@@ -72,12 +79,12 @@ class Mirror:
             raise
 
     def _fetch(self) -> None:
-        self._there = set(commits(self.address))
         for mark in names_in(self.address):
             if mark.endswith(naming.MARK):  # of a process that was killed as it sent a commit
                 self._remove(mark.removesuffix(naming.MARK))
-        for name in sorted(self._there):
+        for name in sorted(commits(self.address)):
             download(f"{self.address}/{COMMITS}/{name}", self.directory / COMMITS / name)
+        self._there = self._commits_here()
         download(self.address, self.directory, passing={COMMITS, LOCK})
         self._uploaded = {name: _state(path) for name, path in self._files()}
 
@@ -91,16 +98,30 @@ class Mirror:
         with reporting("cannot be written", self.address):
             self._lock.refuse_lost()
             here = self._commits_here()
-            for name in sorted(here - self._there):
-                self._upload(name)
-                self._there.add(name)
+            for name in sorted(here):
+                if name in self._there and self._there[name] != here[name]:
+                    self._remove(name)
+                    del self._there[name]
+                if name not in self._there:
+                    self._upload(name)
+                    self._there[name] = here[name]
             for name, path in self._files():
                 if self._uploaded.get(name) != (state := _state(path)):
                     copy(path, f"{self.address}/{name}")
                     self._uploaded[name] = state
-            for name in sorted(self._there - here):
+            for name in sorted((self._let_go & self._there.keys()) - here.keys()):
                 self._remove(name)
-                self._there.remove(name)
+                del self._there[name]
+            self._let_go.clear()
+
+    def let_go(self, names: Iterable[str]) -> None:
+        """These commits are wanted no more; the next `push` removes those that are not here."""
+        self._let_go |= set(names)
+
+    def let_go_after(self, step: int) -> None:
+        """The same for those of later steps."""
+        steps = {name: naming.step_of(pathlib.PurePath(name)) for name in self._there}
+        self.let_go(name for name, at in steps.items() if at is not None and at > step)
 
     def name_of(self, path: pathlib.Path) -> str:
         """The address of something in the directory."""
@@ -125,10 +146,11 @@ class Mirror:
         self._lock.release()
         shutil.rmtree(self.directory, ignore_errors=True)
 
-    def _commits_here(self) -> set[str]:
+    def _commits_here(self) -> dict[str, tuple | None]:
         folder = self.directory / COMMITS
         names = os.listdir(folder) if folder.is_dir() else []
-        return {name for name in names if not naming.is_passed_over(name)}
+        whole = [name for name in names if not naming.is_passed_over(name)]
+        return {name: _state(folder / name / MANIFEST) for name in whole}
 
     def _files(self) -> Iterator[tuple[str, pathlib.Path]]:
         """All but commits and the lock, by their names."""
@@ -158,6 +180,10 @@ class Mirror:
         return place, mark
 
 
-def _state(path: pathlib.Path) -> tuple[int, int]:
-    status = path.stat()
-    return status.st_size, status.st_mtime_ns
+def _state(path: pathlib.Path) -> tuple | None:
+    """Which file it is; None where there is none."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns

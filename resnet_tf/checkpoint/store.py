@@ -1,6 +1,7 @@
 """Stores that TensorFlow reaches by an address, such as gs://bucket/run, and their readers."""
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import pathlib
@@ -40,9 +41,11 @@ def fetched(address: str) -> pathlib.Path:
       UserError: 66 where there is none, 64 and 74 as of `Mirror`.
     """
     address = address.rstrip("/")
-    run, _, name = address.partition(f"/{COMMITS}/")
+    run, _, name = address.rpartition(f"/{COMMITS}/")
+    if naming.step_of(pathlib.PurePath(name)) is None:
+        run, name = address, ""
     place = cache_directory() / "runs" / hashlib.sha256(run.encode()).hexdigest()[:16]
-    with reporting("cannot be read", run):
+    with reporting("cannot be read", run), _one_at_a_time(place):
         fetched_ones = _fetch_until_one_verifies(run, name, place / COMMITS)
         if not fetched_ones:
             what = f"there is no {'such ' if name else ''}commit"
@@ -66,31 +69,44 @@ def _fetch_until_one_verifies(run: str, name: str, place: pathlib.Path) -> list[
             return tried
         chosen = there[left[-1]]
         try:
-            _fetch_commit(f"{run}/{COMMITS}/{chosen}", place / chosen)
-            tried.append(chosen)
+            anew = _fetch_commit(f"{run}/{COMMITS}/{chosen}", place / chosen)
             verify(place / chosen)
-            return tried
+            return [*tried, chosen]
         except ValueError:
-            continue  # damaged: the one before
+            if anew:
+                tried.append(chosen)  # damaged there: the one before
+            else:
+                shutil.rmtree(place / chosen)  # damaged here
         except tf.errors.NotFoundError:
             if chosen in commits(run):  # else a run that goes on has swept it
                 raise
 
 
-def _fetch_commit(address: str, place: pathlib.Path) -> None:
-    """The same commit that was fetched before is not fetched again; reading it will verify it."""
+def _fetch_commit(address: str, place: pathlib.Path) -> bool:
+    """Whether it was fetched: the same commit that was fetched before is not fetched again."""
     with tf.io.gfile.GFile(f"{address}/manifest.json", "rb") as file:
         manifest = file.read()
     known = place / "manifest.json"
     if known.is_file() and known.read_bytes() == manifest:
-        return
+        return False
     shutil.rmtree(place, ignore_errors=True)
     temporary = place.with_name(f"{place.name}.tmp-{uuid.uuid4().hex[:8]}")
     try:
         download(address, temporary)
         os.rename(temporary, place)
+        return True
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _one_at_a_time(place: pathlib.Path) -> Iterator[None]:
+    """Of the readers of this machine, which share what they fetch."""
+    place.mkdir(parents=True, exist_ok=True)
+    with open(place / "fetching", "w") as file:
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 @contextlib.contextmanager

@@ -132,6 +132,8 @@ def _train_in(place: Place, profiler: Profiler | None, stop: Stop) -> dict:
     try:
         if resumed and place.is_writers:
             resume.set_aside(damaged, resumed, reporting.say)
+            if place.mirror:
+                place.mirror.let_go(path.name for path, _ in damaged)
         stop.tell(lambda code: run.stop.assign(STOPS.index(code)))
         locked = dataclasses.replace(place, lock=lock)
         done = loop.train_to_the_end(run, resumed, locked, clock, profiler, stop)

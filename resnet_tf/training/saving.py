@@ -150,6 +150,8 @@ class Saver:
         """The run is at an earlier step again, which is committed."""
         self._last = checkpoint.newest(self._run.commits, [])
         self._retention.forget_after(step)
+        if self._place.mirror:
+            self._place.mirror.let_go_after(step)
 
     def _fields(self, step: int) -> dict:
         return self._run.fields(step) | self._retention.fields()
@@ -188,9 +190,12 @@ class Saver:
     def _sweep(self) -> None:
         self._refuse_moved()  # what is there now may be another run's
         try:
-            self._retention.sweep()
+            gone = self._retention.sweep()
         except OSError as error:
             reporting.say(f"an old commit could not be removed: {error}")
+        else:
+            if self._place.mirror:
+                self._place.mirror.let_go(gone)
 
     def _is_ours(self) -> bool:
         """Whether the directory is there, and no other one in its place."""

@@ -4,12 +4,15 @@ import json
 import pathlib
 import shutil
 import threading
+from concurrent import futures
 
+import numpy as np
 import pytest
 import small_runs
 
 from resnet_tf import checkpoint, evaluation
 from resnet_tf.checkpoint import Mirror, mirror, store, store_lock
+from resnet_tf.checkpoint.directory import before
 from resnet_tf.errors import UserError
 from resnet_tf.stopping import Stop
 from resnet_tf.training import command, saving
@@ -171,6 +174,51 @@ def test_a_damaged_commit_is_set_aside_there_too(data, tmp_path, there):
     assert any(name.startswith("step_000000008.corrupt-") for name in names(there))
 
 
+def test_a_damaged_commit_that_is_made_again_is_sent_again(data, there):
+    """Its manifest is the same, and so is its name."""
+    done = small_runs.train(data, address(there), **RUN | {"steps": 8, "eval_every_steps": 0})
+    damaged = there / "checkpoints/step_000000008/variables.index"
+    damaged.write_bytes(b"x" + damaged.read_bytes()[1:])
+    again = small_runs.train(data, address(there), **RUN | {"steps": 8, "eval_every_steps": 0})
+    assert again["digest"] == done["digest"]
+    assert checkpoint.find(there / "checkpoints/step_000000008").step == 8  # verifies
+    assert any(name.startswith("step_000000008.corrupt-") for name in names(there))
+
+
+def save(directory, step, value):
+    checkpoint.write(directory / "checkpoints", step, {"model/x": np.float32([value])}, {})
+
+
+def test_steps_that_are_undone_and_made_again_are_sent_again(there):
+    held = Mirror(address(there))
+    held.open()
+    for step in (1, 2, 3):
+        save(held.directory, step, step)
+    held.push()
+    before(held.directory / "checkpoints", 2)
+    held.let_go_after(1)
+    save(held.directory, 2, 20)
+    held.push()
+    assert names(there) == ["step_000000001", "step_000000002"]
+    here = checkpoint.find(held.directory / "checkpoints/step_000000002")
+    assert checkpoint.find(there).manifest["digest"] == here.manifest["digest"]
+    held.close()
+
+
+@pytest.mark.parametrize("what", ["", "checkpoints", "checkpoints/step_000000001"])
+def test_what_is_gone_here_is_not_gone_there(there, what):
+    """Who cleans a directory for temporary files gives up no commit."""
+    held = Mirror(address(there))
+    held.open()
+    for step in (1, 2):
+        save(held.directory, step, step)
+    held.push()
+    shutil.rmtree(held.directory / what)
+    held.close()
+    assert names(there) == ["step_000000001", "step_000000002"]
+    assert checkpoint.find(there).step == 2
+
+
 # --- readers
 
 
@@ -189,6 +237,28 @@ def test_readers_fetch_the_newest_and_fall_back(data, tmp_path, there):
     assert checkpoint.find(address(there)).step == 10
     (there / "checkpoints/step_000000010/manifest.json").write_text("{}")
     refused(78, "none of the 2 commits can be used", checkpoint.find, address(there))
+
+
+def test_an_address_may_have_a_folder_of_the_same_name(data, tmp_path):
+    run = f"file://{tmp_path}/checkpoints/run"
+    small_runs.train(data, run, **RUN)
+    assert checkpoint.find(run).step == 12
+    assert checkpoint.find(f"{run}/checkpoints/step_000000010").step == 10
+
+
+def test_damage_in_the_cache_is_none_in_the_store(data, there):
+    small_runs.train(data, address(there), **RUN)
+    cached = checkpoint.find(address(there)).path / "variables.data-00000-of-00001"
+    cached.write_bytes(b"")
+    assert checkpoint.find(address(there)).step == 12
+    assert cached.stat().st_size > 0
+
+
+def test_readers_of_one_machine_at_the_same_time(data, there):
+    small_runs.train(data, address(there), **RUN)
+    with futures.ThreadPoolExecutor(6) as readers:
+        found = list(readers.map(checkpoint.find, [address(there)] * 12))
+    assert [commit.step for commit in found] == [12] * 12
 
 
 def test_there_is_nothing(there):
