@@ -87,6 +87,13 @@ class Stop:
         self._asked.set()
         print(f"{name}: stopping", file=sys.stderr, flush=True)
 
+    def agree(self, code: int) -> None:
+        """All processes of a run end with `code`, whatever this one was asked before."""
+        with self._lock:
+            if self._cause and self._cause[1] != code:
+                self._cause = "another process", code
+        self.ask("another process", code)
+
     def error(self, what: str, where: object) -> UserError:
         """The error that ends the command: by what, and `what` was reached, `where`."""
         self._asked.wait()  # `Asked` may be raised before the listener has read by what
@@ -98,8 +105,8 @@ class Stop:
         """Takes the signals while the block runs, in the main thread."""
         read, write = os.pipe()
         os.set_blocking(write, False)
+        previous = signal.set_wakeup_fd(write, warn_on_full_buffer=False)  # first: it is who asks
         before = {number: signal.signal(number, self._heard) for number in _taken()}
-        previous = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
         listener = threading.Thread(target=self._listen, args=(read,), daemon=True)
         clock = threading.Thread(target=self._watch_the_time, daemon=True)
         listener.start()

@@ -5,10 +5,9 @@ So each sign of progress (a call of the step, a batch of an evaluation, a commit
 and where one is too long the stacks of all threads are told and the process ends with code 70.
 
 How long is too long: `timeout` seconds, compilation included. By default 20 times the longest
-period so far, at least 10 minutes, and half an hour up to the second beat, which is when the first
-step, that is compiled, has been made. Time is counted in
-the watchdog's own seconds, of which a process that was stopped (Ctrl-Z) or that gets little of an
-overloaded machine has fewer.
+period so far, at least 10 minutes, and half an hour until the first step, that is compiled, has
+been made. Time is counted in the watchdog's own seconds, of which a process that was stopped
+(Ctrl-Z) or that gets little of an overloaded machine has fewer.
 """
 
 import os
@@ -21,7 +20,6 @@ from collections.abc import Callable
 _TELLING = 10.0  # seconds that it may take to say what hangs
 _TICK = 1.0
 _FIRST, _LEAST, _TIMES = 1800.0, 600.0, 20
-_COMPILING = 2
 
 
 class Watchdog:
@@ -35,7 +33,7 @@ class Watchdog:
 
     def __init__(self, timeout: float, hung: Callable[[str, float, str], None]):
         self._timeout, self._hung = timeout, hung
-        self._waited, self._longest, self._beats, self._last = 0.0, 0.0, 0, "the start"
+        self._waited, self._longest, self._compiled, self._last = 0.0, 0.0, False, "the start"
         self._lock, self._ended = threading.Lock(), threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
 
@@ -53,17 +51,22 @@ class Watchdog:
         """There was progress: `what`."""
         with self._lock:
             self._last = what
-            if self._beats >= _COMPILING:
+            if self._compiled:
                 self._longest = max(self._longest, self._waited)
-            self._waited, self._beats = 0.0, self._beats + 1
+            self._waited = 0.0
+
+    def step_made(self) -> None:
+        """A step was made, so it is compiled: from now on periods are short, and measured."""
+        if not self._compiled:
+            self.beat("the first step")
+            self._compiled = True
 
     @property
     def limit(self) -> float:
         """Seconds that the present period may last."""
         if self._timeout:
             return self._timeout
-        compiling = self._beats < _COMPILING
-        return _FIRST if compiling else max(_LEAST, _TIMES * self._longest)
+        return max(_LEAST, _TIMES * self._longest) if self._compiled else _FIRST
 
     def _watch(self) -> None:
         tick = min(_TICK, self._timeout / 4) if self._timeout else _TICK

@@ -80,6 +80,17 @@ def test_the_first_cause_counts(capsys):
     assert capsys.readouterr().err == "SIGTERM: stopping\n"
 
 
+@pytest.mark.parametrize(("own", "agreed"), [(None, 143), (75, 143), (143, 143)])
+def test_processes_end_with_the_code_that_they_agree_on(own, agreed):
+    stop = Stop()
+    if own:
+        stop.ask("SIGTERM", own)
+    stop.agree(agreed)
+    error = stop.error("", "")
+    assert error.code == agreed
+    assert error.what.startswith("stopped by " + ("SIGTERM" if own == agreed else "another"))
+
+
 def test_time_is_up():
     with Stop(max_runtime=100.0, elapsed=100.0).listening() as stop:
         wait_for(stop)

@@ -28,7 +28,9 @@ def watched(dog, clock, steps):
         if clock.ended or (step := next(left, None)) is None:
             return True
         clock.seconds += step[0]
-        if step[1]:
+        if step[1] == "made":
+            dog.step_made()
+        elif step[1]:
             dog.beat(step[1])
         return False
 
@@ -41,9 +43,10 @@ def heard(timeout=0.0):
     return Watchdog(timeout, lambda *what: told.append(what)), told
 
 
-def seconds(number, beat_at=()):
-    """So many ticks of a second, with a beat at some of them."""
-    return [(1.0, f"beat {i}" if i in beat_at else None) for i in range(1, number + 1)]
+def seconds(number, beat_at=(), made_at=None):
+    """So many ticks of a second, with a beat at some of them, and the first step at one."""
+    what = {i: f"beat {i}" for i in beat_at} | {made_at: "made"}
+    return [(1.0, what.get(i)) for i in range(1, number + 1)]
 
 
 def test_no_beat_for_longer_than_the_timeout(clock):
@@ -62,10 +65,10 @@ def test_beats_in_time(clock):
 
 def test_by_its_own_speed_half_an_hour_to_compile_then_ten_minutes(clock):
     dog, told = heard()
-    watched(dog, clock, seconds(1702, beat_at=(1, 1701)))
+    watched(dog, clock, seconds(1702, beat_at=(1, 2, 3), made_at=1701))  # an evaluation is first
     assert dog.limit == 600 and not told
     watched(dog, clock, seconds(700))
-    assert told[0][0] == "beat 1701" and told[0][1] == 601
+    assert told[0][0] == "the first step" and told[0][1] == 601
 
 
 def test_by_its_own_speed_hanging_before_the_first_step(clock):
@@ -76,7 +79,7 @@ def test_by_its_own_speed_hanging_before_the_first_step(clock):
 
 def test_by_its_own_speed_twenty_times_the_longest_period(clock):
     dog, told = heard()
-    watched(dog, clock, seconds(2000, beat_at=(1, 100, 110, 200, 205)))
+    watched(dog, clock, seconds(2000, beat_at=(1, 110, 200, 205), made_at=100))
     assert dog.limit == 20 * 90 and not told
     watched(dog, clock, seconds(200))
     assert len(told) == 1
@@ -85,7 +88,7 @@ def test_by_its_own_speed_twenty_times_the_longest_period(clock):
 def test_a_process_that_was_stopped_or_gets_no_time_is_not_accused(clock):
     """# fault P2: of an hour that passed between two ticks two seconds count."""
     dog, told = heard()
-    watched(dog, clock, [(1.0, "step 0"), (1.0, "step 1"), *[(3600.0, None)] * 298])
+    watched(dog, clock, [(1.0, "step 0"), (1.0, "made"), *[(3600.0, None)] * 298])
     assert not told
     watched(dog, clock, [(3600.0, None)] * 3)
     assert told and told[0][1] > 600

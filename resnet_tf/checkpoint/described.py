@@ -48,10 +48,12 @@ def _look(manifest: dict, also: tuple[str, ...]) -> None:
         _be(name, getattr(pictures, name), int)
     told = {name: manifest[name] for name in also}
     if told.get("data") is not None:
-        for name in ("directory", "eval_split"):
+        for name in ("directory", "eval_split", "fingerprint"):
             _be(name, told["data"][name], str)
     if told.get("config") is not None:
         _look_at_config(told["config"])
+        if "data" in told:
+            _be("data", told["data"], dict)  # of a run, not of weights alone
 
 
 def _look_at_config(fields: dict) -> None:
@@ -63,6 +65,10 @@ def _look_at_config(fields: dict) -> None:
         default = {} if field.default is dataclasses.MISSING else field.default
         kind = list if isinstance(default, tuple) else type(default)
         _be(field.name, fields[field.name], (int, float) if kind is float else kind)
+    try:
+        Config.from_json(fields)
+    except UserError as error:
+        raise ValueError(f"{error.where}: {error.what}") from error
 
 
 def _be(name: str, value: object, kind: type | tuple) -> None:

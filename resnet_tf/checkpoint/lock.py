@@ -143,7 +143,8 @@ class Lock:
         held = cls.__new__(cls)
         held._path = directory / FILE_NAME
         held._refuse_no_file()
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        # One that may not be read is refused where the directory is taken.
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError):
             descriptor = os.open(held._path, os.O_RDONLY | os.O_NOFOLLOW)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)

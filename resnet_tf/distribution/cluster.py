@@ -55,11 +55,6 @@ class Cluster:
         """Of this process."""
         return self.addresses[self.index]
 
-    def tf_config(self) -> str:
-        """The same as TensorFlow reads it."""
-        task = {"type": "worker", "index": self.index}
-        return json.dumps({"cluster": {"worker": list(self.addresses)}, "task": task})
-
 
 def find(workers: str, task: int, environment: Mapping[str, str]) -> Cluster | None:
     """What flags and environment say; None for one process alone.

@@ -61,13 +61,14 @@ class Group:
     def __init__(
         self, command: Sequence[str], count: int, grace: float, say: Callable[[str], None]
     ):
-        self._grace, self._say = grace, say
+        self._grace, self._say, self._asked = grace, say, False
         addresses = [f"127.0.0.1:{port}" for port in free_ports(count)]
         self._processes = [_start(command, addresses, index) for index in range(count)]
         self._threads = [_reader(index, each) for index, each in enumerate(self._processes)]
 
     def send(self, number: int) -> None:
         """Passes a signal on to all."""
+        self._asked = True
         for process in self._left():
             _send(process, number)
 
@@ -79,7 +80,10 @@ class Group:
             self._say(f"process {first.index} ended first, {_in_words(first.code)}")
         if first:
             stops = first.code in STOPS
-            self._end_the_others(max(self._grace, _COMMITTING) if stops else self._grace)
+            grace = max(self._grace, _COMMITTING) if stops or self._asked else self._grace
+            self._end_the_others(grace)
+            if self._asked:  # a wrapper dies at once by what its process ends by in order
+                _wait_while(lambda: any(map(_is_busy, self._processes)), grace)
             if stops and (worse := self._first_failure(passing=STOPS)):
                 self._say(f"process {worse.index} ended {_in_words(worse.code)}")
                 first = worse
@@ -105,9 +109,7 @@ class Group:
                 for process in left:
                     _send(process, signal.SIGCONT)
                     _send(process, number)
-            end = time.monotonic() + seconds
-            while self._left() and time.monotonic() < end:
-                time.sleep(0.05)
+            _wait_while(self._left, seconds)
 
     def kill(self) -> None:
         """Ends all at once, and what they have started."""
@@ -217,6 +219,21 @@ def _send(process: subprocess.Popen, number: int) -> None:
     """To a process and what it has started in its session."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, number)
+
+
+def _is_busy(process: subprocess.Popen) -> bool:
+    """Whether anything is left of its session."""
+    try:
+        os.killpg(process.pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _wait_while(busy: Callable[[], object], seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while busy() and time.monotonic() < end:
+        time.sleep(0.05)
 
 
 def _reader(index: int, process: subprocess.Popen) -> threading.Thread:

@@ -1,11 +1,13 @@
 """Looks at every record of a split, once."""
 
+import time
 from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 
 from resnet_tf import errors
+from resnet_tf.distribution import processes
 from resnet_tf.errors import UserError
 from resnet_tf.evaluation.predictions import Predictions
 from resnet_tf.input import Reader, evaluation_batches, faults
@@ -14,6 +16,7 @@ from resnet_tf.training.losses import cross_entropy
 from resnet_tf.training.metrics import classes_ahead
 
 _TOP = 5
+_CALL = 0.5  # seconds
 _COLUMNS = {
     "ids": tf.int64,
     "labels": tf.int64,
@@ -41,7 +44,9 @@ def make_evaluation(
       strategy: whose replicas share the batches.
       model: from images to logits; called with training=False.
       preprocess: from pixels uint8 `[b, H, W, C]` to the network's float32 input.
-      steps_per_call: batches a call of the traced function.
+      steps_per_call: batches a call of the traced function, at most; fewer where they take more
+        than half a second, since only between calls anybody can stop it. One of several processes
+        makes one, as many calls as the others.
       keep_logits: give them, too; they take 4 bytes a record and class.
 
     Returns:
@@ -63,6 +68,7 @@ def make_evaluation(
         }
         return rows | ({"logits": logits} if keep_logits else {})
 
+    together = processes(strategy) > 1
     columns = _COLUMNS | ({"logits": tf.float32} if keep_logits else {})
 
     @tf.function(autograph=False)
@@ -79,9 +85,9 @@ def make_evaluation(
 
     def evaluate(reader: Reader, batch_size: int, progress=lambda done, of: None) -> Predictions:
         batches, steps = evaluation_batches(strategy, reader, batch_size=batch_size)
-        iterator, found = iter(batches), []
-        for done in range(0, steps, steps_per_call):
-            count = min(steps_per_call, steps - done)
+        iterator, found, done, at_once = iter(batches), [], 0, 1
+        while done < steps:
+            count, begin = min(at_once, steps - done), time.monotonic()
             try:
                 rows = {k: v.numpy() for k, v in look(iterator, tf.constant(count)).items()}
             except tf.errors.OpError as error:
@@ -92,7 +98,11 @@ def make_evaluation(
                 raise
             real = rows["ids"] >= 0
             found.append({name: values[real] for name, values in rows.items()})
-            progress(done + count, steps)
+            done += count
+            if not together:
+                fit = _CALL * count / max(time.monotonic() - begin, 1e-6)
+                at_once = max(1, min(steps_per_call, int(fit)))
+            progress(done, steps)
         return _joined(found, reader)
 
     return evaluate

@@ -34,7 +34,7 @@ def leave_out(
       The step to go on from.
 
     Raises:
-      UserError: 65 naming the record, 66 for a data service that lost its place, once all steps
+      UserError: 65 naming the record, 74 for a data service that lost its place, once all steps
         before it are committed.
     """
     step, known = int(run.step.numpy()), len(run.feed.bad.found)
@@ -44,16 +44,18 @@ def leave_out(
     except UserError as bad:
         if step > (saver.last.step if saver.last else 0):
             saver.save(step)
-        raise bad.adding(_what_is_left(run, step if saver.last else 0, bad)) from error
+        kept = f"step {step} is committed" if saver.last else "no step was made"
+        if not saver.writes:
+            kept = "what process 0 has committed stays"
+        raise bad.adding(_what_is_left(run, kept, bad)) from error
     tell(run, known, step, journal, console)
     if step > begun:  # what a call tells of its steps is lost with the call
         journal.write("rows_lost", first=begun + 1, last=step)
     return step
 
 
-def _what_is_left(run: Run, step: int, bad: UserError) -> str:
+def _what_is_left(run: Run, kept: str, bad: UserError) -> str:
     """What a run has and can do, that a bad record stopped."""
-    kept = f"step {step} is committed" if step else "no step was made"
     if bad.code != errors.BAD_DATA:
         return kept
     if run.config.bad_records == "fail":

@@ -112,8 +112,8 @@ def _train_in(place: Place, profiler: Profiler | None, stop: Stop) -> dict:
         strategy = make_strategy(
             DeviceRequest.parse(config.devices), cluster, config.all_reduce, config.require_gpus
         )
-        refuse_broken_sums(strategy)
         stop.listen_again()
+        refuse_broken_sums(strategy)
         manifest = start.data_of(config)
         seen = checkpoint.commits(place.commits)
         resumed, damaged = resume.choose(dataclasses.replace(config, model_dir=str(place.home)))

@@ -133,12 +133,20 @@ def tell_hung(config: Config, journal: Journal, after: str, seconds: float, stac
     journal.write("hung", after=after, seconds=round(seconds, 1), stacks=stacks)
 
 
-def too_large(run: Run, error: tf.errors.OpError) -> UserError:
+def step_too_large(run: Run, error: tf.errors.OpError) -> UserError:
     """The error for a step that needs more memory than there is."""
-    pictures, parts = run.describe["preprocessing"], run.config.accumulate
-    what = (
-        f"a step of {run.config.batch_size} pictures of {pictures['height']}x{pictures['width']}"
-        f" does not fit in memory: {error.message.splitlines()[0]}"
-    )
-    remedy = f"give a smaller one and --accumulate above {parts}; what was committed stays"
-    return UserError(errors.INTERNAL, what, "--batch_size", remedy)
+    remedy = f"give a smaller one and --accumulate above {run.config.accumulate}"
+    return _too_large(run, error, f"a step of {run.config.batch_size}", "--batch_size", remedy)
+
+
+def evaluation_too_large(run: Run, error: tf.errors.OpError) -> UserError:
+    """The error for a batch of an evaluation that needs more memory than there is."""
+    what = f"an evaluation of {run.config.eval_batch_size or run.config.batch_size}"
+    return _too_large(run, error, what, "--eval_batch_size", "give a smaller one")
+
+
+def _too_large(run: Run, error: tf.errors.OpError, what: str, flag: str, remedy: str) -> UserError:
+    pictures, reason = run.describe["preprocessing"], error.message.splitlines()[0]
+    what = f"{what} pictures of {pictures['height']}x{pictures['width']} does not fit in memory"
+    remedy = f"{remedy}; what was committed stays"
+    return UserError(errors.INTERNAL, f"{what}: {reason}", flag, remedy)

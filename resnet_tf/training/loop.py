@@ -12,7 +12,6 @@ import tensorflow as tf
 from resnet_tf import faults, reporting
 from resnet_tf.checkpoint import Commit
 from resnet_tf.distribution import make_largest
-from resnet_tf.errors import UserError
 from resnet_tf.evaluation import Predictions
 from resnet_tf.reporting import Console, Journal, goodput
 from resnet_tf.reporting.goodput import Goodput
@@ -105,8 +104,10 @@ def _advance_to_the_end(
                 _log(run, step, observers)
             if step < run.total_steps and _due(step, config.save_every_steps, run.total_steps):
                 saver.save_if_possible(step)
+                observers.watchdog.beat(f"the commit of step {step}")
             if step == run.total_steps:
                 saver.save(step)
+                observers.watchdog.beat(f"the commit of step {step}")
             if _due(step, config.eval_every_steps, run.total_steps):
                 evaluated = step, *_evaluate(run, step, observers)
             if step in run.feed.resizes:
@@ -115,7 +116,7 @@ def _advance_to_the_end(
             evaluated = step, *_evaluate(run, step, observers)
     except Asked:
         raise ending.stopped(run, step, observers) from None
-    except UserError:
+    except Exception:
         ending.tell_goodput(step, journal, clock)
         raise
     console.close()
@@ -147,9 +148,10 @@ def _advance(run: Run, iterator: Iterator, step: int, observers: Observers) -> t
     try:
         health = {k: v.numpy() for k, v in run.train(iterator, tf.constant(count)).items()}
     except tf.errors.ResourceExhaustedError as error:
-        raise ending.too_large(run, error) from error
+        raise ending.step_too_large(run, error) from error
     except tf.errors.OpError as error:
         return bad_batches.leave_out(run, step, error, observers.saver, journal, console), True
+    observers.watchdog.step_made()
     observers.stops(int(health.pop("asked")[-1]))
     sound = health["finite"] | health["overflowed"]
     done = {name: values[sound] for name, values in health.items()}
@@ -160,8 +162,8 @@ def _advance(run: Run, iterator: Iterator, step: int, observers: Observers) -> t
     _tell_spikes(run, step, done["loss"], observers)
     if sound.all():
         return reached, False
-    observers.saver.finish()  # it may be what the run goes back to
-    step = nonfinite.recover(run, health, reached, journal, console)
+    last = observers.saver.last  # once it is written: it may be what the run goes back to
+    step = nonfinite.recover(run, health, reached, last, journal, console)
     if step <= reached:  # rolled back
         meter.forget()
         observers.spikes.forget()
@@ -220,11 +222,14 @@ def _log(run: Run, step: int, observers: Observers) -> None:
 def _evaluate(run: Run, step: int, observers: Observers) -> tuple[dict, Predictions]:
     with observers.goodput.during(goodput.EVALUATION):
         faults.at("evaluation")
-        counts, predictions = run.evaluate(
-            progress=lambda done, of: observers.progressed_together(
-                f"step {step}, {done} of {of} evaluated"
+        try:
+            counts, predictions = run.evaluate(
+                progress=lambda done, of: observers.progressed_together(
+                    f"step {step}, {done} of {of} evaluated"
+                )
             )
-        )
+        except tf.errors.ResourceExhaustedError as error:
+            raise ending.evaluation_too_large(run, error) from error
     result = {"split": run.config.eval_split, **counts}
     observers.journal.write("eval", step=step, **result)
     observers.console.say(

@@ -28,7 +28,12 @@ _SHOWN_RECORDS = 16
 
 
 def recover(
-    run: Run, health: dict[str, np.ndarray], step: int, journal: Journal, console: Console
+    run: Run,
+    health: dict[str, np.ndarray],
+    step: int,
+    last: Commit | None,
+    journal: Journal,
+    console: Console,
 ) -> int:
     """Deals with the last step of a call, which is not finite.
 
@@ -36,6 +41,7 @@ def recover(
       run: in the state before that step.
       health: what the call returned.
       step: finished steps.
+      last: the newest commit, if there is any.
       journal, console: where it is reported.
 
     Returns:
@@ -49,7 +55,7 @@ def recover(
     if config.on_nonfinite == "stop" or times > config.nonfinite_limit:
         # Of the step that was not made, so that a resumed run does not count it.
         journal.write("nonfinite", step=step + 1, **found)
-        raise _stop(run, found, times)
+        raise _stop(run, found, times, last)
     what = f"step {step + 1} is not finite (records {_listed(found['records'])})"
     if config.on_nonfinite == "skip":
         run.step.assign(step + 1)
@@ -155,9 +161,8 @@ def _listed(records: list[int]) -> str:
     return f"{shown} and {more} more" if more > 0 else shown
 
 
-def _stop(run: Run, found: dict, times: int) -> UserError:
-    newest: Commit | None = checkpoint.newest(run.commits, [])
-    kept = f"the last commit is step {newest.step}" if newest else "nothing is committed yet"
+def _stop(run: Run, found: dict, times: int, last: Commit | None) -> UserError:
+    kept = f"the last commit is step {last.step}" if last else "nothing is committed yet"
     asked = run.config.on_nonfinite
     most = run.config.nonfinite_limit
     limit = "" if asked == "stop" else f", and {asked} may be needed {most} times, not {times}"

@@ -54,5 +54,5 @@ class Observers:
     def stops(self, asked: int) -> None:
         """In a step `asked`, a number of `STOPS`, was the most that any process was asked."""
         if asked:
-            self.stop.ask("another process", STOPS[asked])
+            self.stop.agree(STOPS[asked])
             self.agreed_to_stop = True

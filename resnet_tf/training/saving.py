@@ -80,6 +80,11 @@ class Saver:
         return self._last
 
     @property
+    def writes(self) -> bool:
+        """Whether this process commits; beside the chief it does not."""
+        return self._place.is_writers
+
+    @property
     def newest(self) -> str:
         """The newest commit: its directory, or its address in a store."""
         return self._place.name_of(self.last.path)

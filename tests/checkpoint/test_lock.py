@@ -64,6 +64,19 @@ def test_a_second_one_is_told_who_has_it_and_changes_nothing(tmp_path):
     Lock(tmp_path).release()
 
 
+def test_one_that_may_not_be_read_is_left_to_the_taking(tmp_path, monkeypatch):
+    """Of another user: taking the directory says that it may not be written (77)."""
+    (tmp_path / "lock").touch()
+
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(lock.os, "open", refuse)
+    Lock.refuse_held(tmp_path)
+    with pytest.raises(PermissionError):
+        Lock(tmp_path)
+
+
 def test_a_lock_ends_with_its_process_however_that_ends(tmp_path):
     process = hold(tmp_path)
     with process:

@@ -184,6 +184,24 @@ def test_signals_reach_what_a_wrapper_has_started(tmp_path):
     assert all(is_gone(pid) for pid in pids(tmp_path))
 
 
+def test_what_a_wrapper_has_started_may_finish_what_it_does_when_it_is_stopped(tmp_path):
+    """bash dies by the signal at once."""
+    child = (
+        "import pathlib, signal, sys, time; here = pathlib.Path(sys.argv[1])\n"
+        "def commit(*_):\n    time.sleep(1), (here / 'committed').touch(), sys.exit(143)\n"
+        "signal.signal(signal.SIGTERM, commit); (here / 'ready').touch(); time.sleep(1000)"
+    )
+    process = subprocess.Popen(
+        [sys.executable, ROOT / "tools/launch.py", "--workers=1", "--grace=0.1", "--", "bash", "-c",
+         '"$0" -c "$1" "$2"; true', sys.executable, child, str(tmp_path)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    wait_for(tmp_path, "ready")
+    process.send_signal(signal.SIGTERM)
+    assert ended(process)[0] == 128 + signal.SIGTERM
+    assert (tmp_path / "committed").exists()
+
+
 def test_where_all_were_asked_to_stop_another_code_is_the_one_that_counts(tmp_path):
     """And the others have time: a commit may take it."""
     code = (

@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 import record_files
@@ -103,10 +105,14 @@ def test_logits_where_they_are_asked_for(two_replicas):
         np.testing.assert_allclose(evaluate(reader, 4).logits, logits, rtol=1e-6)
 
 
-def test_progress_is_told(evaluators):
+@pytest.mark.parametrize(("seconds", "expected"), [(0.01, [1, 4, 7, 9]), (1, range(1, 10))])
+def test_progress_is_told(evaluators, monkeypatch, seconds, expected):
+    """After three batches at most, and after each where they are slow: it may be a stop."""
+    clock = itertools.count(step=seconds)
+    monkeypatch.setattr(evaluation.time, "monotonic", lambda: next(clock))
     told = []
     evaluators[0](Reader(17), 2, lambda done, of: told.append((done, of)))
-    assert told == [(3, 9), (6, 9), (9, 9)]
+    assert told == [(done, 9) for done in expected]
 
 
 def test_logits_that_are_not_finite_count_as_wrong_and_the_loss_is_unknown():

@@ -251,13 +251,18 @@ def test_another_batch_goes_on_elsewhere_in_the_order_which_is_said(data, run, c
     ) in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("field, value", [("seed", "x"), ("steps", None), ("flip", 1)])
-def test_a_config_that_none_wrote(data, run, field, value):
+@pytest.mark.parametrize("change, kind", [
+    ({"config": {"seed": "x"}}, "TypeError"), ({"config": {"steps": None}}, "TypeError"),
+    ({"config": {"flip": 1}}, "TypeError"), ({"config": {"steps": 0}}, "ValueError"),
+    ({"data": None}, "TypeError"), ({"data": {"fingerprint": 3}}, "TypeError"),
+])  # fmt: skip
+def test_a_manifest_that_no_run_wrote(data, run, change, kind):
     """# fault S1"""
     path = run / "checkpoints/step_000000006/manifest.json"
     manifest = json.loads(path.read_text())
     del manifest["seal"]
-    manifest["config"][field] = value
+    for field, value in change.items():
+        manifest[field] = value and manifest[field] | value
     seal = hashlib.sha256(json.dumps(manifest, indent=1).encode()).hexdigest()
     path.write_text(json.dumps({**manifest, "seal": seal}, indent=1) + "\n")
-    refused(78, "its manifest describes no network: TypeError", data, run)
+    refused(78, f"its manifest describes no network: {kind}", data, run)

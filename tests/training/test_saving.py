@@ -117,6 +117,24 @@ def test_a_step_that_does_not_fit_in_memory_leaves_what_is_committed(data, tmp_p
     assert steps(tmp_path) == [4]
 
 
+def test_an_evaluation_that_does_not_fit_in_memory_is_no_bug(data, tmp_path, monkeypatch, capsys):
+    """# fault P3"""
+    real = start.prepare
+
+    def prepare(*arguments):
+        def evaluate(**_):
+            raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating\nmore")
+
+        return dataclasses.replace(real(*arguments), evaluate=evaluate)
+
+    monkeypatch.setattr(start, "prepare", prepare)
+    message = "an evaluation of 3 pictures of 8x8 does not fit in memory: OOM when allocating |"
+    with pytest.raises(UserError, match=re.escape(message)) as caught:
+        small_runs.train(data, tmp_path / "run", **RUN, eval_batch_size=3)
+    assert caught.value.code == 70 and caught.value.where == "--eval_batch_size"
+    assert "time: " in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", ["a run & 'its' [directory] – été", "x" * 200])
 def test_a_directory_of_any_name(data, tmp_path, name):
     """# fault H13"""
