@@ -89,7 +89,7 @@ def sweep(
     directory: pathlib.Path,
     keep: int,
     stays: Callable[[pathlib.Path], bool] = lambda path: False,
-) -> list[str]:
+) -> None:
     """Removes all but the `keep` newest commits, and what an interrupted run left half done.
 
     To be called by the one writer of a directory, after a commit has verified. Each is retracted
@@ -99,15 +99,11 @@ def sweep(
       directory: of the commits.
       keep: number of the newest that stay.
       stays: whether an older one does, by its path.
-
-    Returns:
-      Names of the commits that are gone.
     """
     faults.at("sweep.begin")
-    gone = [path for path in commits(directory)[keep:] if not stays(path)]
-    for path in gone:
-        naming.retract(path)
-        faults.at("sweep.mid")
+    for path in commits(directory)[keep:]:
+        if not stays(path):
+            naming.retract(path)
+            faults.at("sweep.mid")
     if directory.is_dir():
         naming.clear(directory)
-    return [path.name for path in gone]

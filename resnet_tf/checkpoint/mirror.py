@@ -89,7 +89,7 @@ class Mirror:
         self._uploaded = {name: _state(path) for name, path in self._files()}
 
     def push(self) -> None:
-        """Makes the store as the directory is: new commits, then other files, then old commits.
+        """Brings the store up to date: new commits, then other files; then old commits go.
 
         Raises:
           UserError: 74 where the store fails; what was there stays, and the next one makes up.
@@ -99,7 +99,7 @@ class Mirror:
             self._lock.refuse_lost()
             here = self._commits_here()
             for name in sorted(here):
-                if name in self._there and self._there[name] != here[name]:
+                if self._is_made_anew(name, here[name]):
                     self._remove(name)
                     del self._there[name]
                 if name not in self._there:
@@ -113,6 +113,10 @@ class Mirror:
                 self._remove(name)
                 del self._there[name]
             self._let_go.clear()
+
+    def _is_made_anew(self, name: str, state: tuple | None) -> bool:
+        """One whose manifest is gone was not: somebody has emptied its directory."""
+        return state is not None and name in self._there and self._there[name] != state
 
     def let_go(self, names: Iterable[str]) -> None:
         """These commits are wanted no more; the next `push` removes those that are not here."""

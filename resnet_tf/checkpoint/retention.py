@@ -88,10 +88,10 @@ class Retention:
         if "kept_at" in made.manifest:
             self._kept[made.path.name] = made.manifest["kept_at"]
 
-    def sweep(self) -> list[str]:
-        """Those that need not stay go; their names."""
+    def sweep(self) -> None:
+        """Those that need not stay go."""
         best = self.best
-        return sweep(
+        sweep(
             self._directory,
             self._keep,
             lambda path: path.name in self._kept or step_of(path) == best,

@@ -12,6 +12,7 @@ import ctypes
 import dataclasses
 import json
 import os
+import pathlib
 import signal
 import socket
 import subprocess
@@ -30,7 +31,7 @@ _FINAL = (
 )  # fmt: skip
 _PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 _PR_SET_PDEATHSIG = 1
-_COMMITTING = 300.0  # seconds that others have at least, where one has ended because it was asked
+_COMMITTING = 300.0  # seconds that all have at least, where they were asked to stop
 
 
 @dataclasses.dataclass
@@ -53,8 +54,8 @@ class Group:
     Args:
       command: of each.
       count: of processes.
-      grace: seconds that the others have to end by themselves, once one has failed; where one
-        was asked to stop, at least 300: the chief may still commit.
+      grace: seconds that the others have to end by themselves, once one has failed; where they
+        were asked to stop, at least 300, and so has what a wrapper has started: it may commit.
       say: is told in a sentence what happens.
     """
 
@@ -67,9 +68,9 @@ class Group:
         self._threads = [_reader(index, each) for index, each in enumerate(self._processes)]
 
     def send(self, number: int) -> None:
-        """Passes a signal on to all."""
+        """Passes a signal on to all, and to what they have started."""
         self._asked = True
-        for process in self._left():
+        for process in self._processes:
             _send(process, number)
 
     def wait(self) -> Ended:
@@ -78,15 +79,16 @@ class Group:
             time.sleep(0.05)
         if first and first.code not in STOPS:
             self._say(f"process {first.index} ended first, {_in_words(first.code)}")
+        stops = self._asked or (first is not None and first.code in STOPS)
+        grace = max(self._grace, _COMMITTING) if stops else self._grace
+        end = time.monotonic() + grace
         if first:
-            stops = first.code in STOPS
-            grace = max(self._grace, _COMMITTING) if stops or self._asked else self._grace
             self._end_the_others(grace)
-            if self._asked:  # a wrapper dies at once by what its process ends by in order
-                _wait_while(lambda: any(map(_is_busy, self._processes)), grace)
-            if stops and (worse := self._first_failure(passing=STOPS)):
-                self._say(f"process {worse.index} ended {_in_words(worse.code)}")
-                first = worse
+        if self._asked:
+            self._let_finish(end - time.monotonic())
+        if first and first.code in STOPS and (worse := self._first_failure(passing=STOPS)):
+            self._say(f"process {worse.index} ended {_in_words(worse.code)}")
+            first = worse
         self.kill()  # what they have started, which may hold their stderr
         for thread in self._threads:
             thread.join()
@@ -110,6 +112,12 @@ class Group:
                     _send(process, signal.SIGCONT)
                     _send(process, number)
             _wait_while(self._left, seconds)
+
+    def _let_finish(self, seconds: float) -> None:
+        """A wrapper dies at once by the signal at which what it has started commits."""
+        for process in self._processes:
+            _send(process, signal.SIGTERM)  # to what hears no Ctrl-C; who was asked already goes on
+        _wait_while(lambda: any(map(_is_busy, self._processes)), seconds)
 
     def kill(self) -> None:
         """Ends all at once, and what they have started."""
@@ -222,12 +230,23 @@ def _send(process: subprocess.Popen, number: int) -> None:
 
 
 def _is_busy(process: subprocess.Popen) -> bool:
-    """Whether anything is left of its session."""
+    """Whether anything is left of its session that has not ended: nobody may ask how it did."""
     try:
         os.killpg(process.pid, 0)
     except ProcessLookupError:
         return False
-    return True
+    states = _states(process.pid)
+    return not states or not states <= set("ZX")
+
+
+def _states(group: int) -> set[str]:
+    """Of the processes of a group, one letter each; none on systems without /proc."""
+    found = set()
+    for path in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, _, its_group, *_ = path.read_text().rpartition(")")[2].split()
+            found |= {state} if int(its_group) == group else set()
+    return found
 
 
 def _wait_while(busy: Callable[[], object], seconds: float) -> None:

@@ -194,13 +194,14 @@ class Saver:
 
     def _sweep(self) -> None:
         self._refuse_moved()  # what is there now may be another run's
+        before = checkpoint.commits(self._run.commits)
         try:
-            gone = self._retention.sweep()
+            self._retention.sweep()
         except OSError as error:
             reporting.say(f"an old commit could not be removed: {error}")
-        else:
-            if self._place.mirror:
-                self._place.mirror.let_go(gone)
+        if self._place.mirror:
+            left = checkpoint.commits(self._run.commits)
+            self._place.mirror.let_go(path.name for path in before if path not in left)
 
     def _is_ours(self) -> bool:
         """Whether the directory is there, and no other one in its place."""

@@ -172,20 +172,25 @@ def test_what_a_wrapper_has_started_is_ended_with_it(tmp_path):
     assert all(is_gone(pid) for pid in pids(tmp_path))
 
 
-def test_signals_reach_what_a_wrapper_has_started(tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signals_reach_what_a_wrapper_has_started(tmp_path, number):
+    """Jobs of a shell ignore SIGINT; they are sent SIGTERM then."""
     process = subprocess.Popen(
         [sys.executable, ROOT / "tools/launch.py", "--workers=1", "--", "bash", "-c",
          f"sleep 1000 & echo $! > {tmp_path}/pid0; touch {tmp_path}/ready; wait; true"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     wait_for(tmp_path, "ready")
-    process.send_signal(signal.SIGTERM)
-    assert ended(process)[0] == 128 + signal.SIGTERM
+    process.send_signal(number)
+    assert ended(process)[0] == 128 + number
     assert all(is_gone(pid) for pid in pids(tmp_path))
 
 
-def test_what_a_wrapper_has_started_may_finish_what_it_does_when_it_is_stopped(tmp_path):
-    """bash dies by the signal at once."""
+@pytest.mark.parametrize(("wrapper", "code"), [
+    ('"$0" -c "$1" "$2"; true', 143),  # bash dies by the signal at once
+    ('trap "exit 0" TERM; "$0" -c "$1" "$2" & wait', 0),
+])  # fmt: skip
+def test_what_a_wrapper_has_started_may_finish_what_it_does(tmp_path, wrapper, code):
     child = (
         "import pathlib, signal, sys, time; here = pathlib.Path(sys.argv[1])\n"
         "def commit(*_):\n    time.sleep(1), (here / 'committed').touch(), sys.exit(143)\n"
@@ -193,12 +198,12 @@ def test_what_a_wrapper_has_started_may_finish_what_it_does_when_it_is_stopped(t
     )
     process = subprocess.Popen(
         [sys.executable, ROOT / "tools/launch.py", "--workers=1", "--grace=0.1", "--", "bash", "-c",
-         '"$0" -c "$1" "$2"; true', sys.executable, child, str(tmp_path)],
+         wrapper, sys.executable, child, str(tmp_path)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     wait_for(tmp_path, "ready")
     process.send_signal(signal.SIGTERM)
-    assert ended(process)[0] == 128 + signal.SIGTERM
+    assert ended(process)[0] == code
     assert (tmp_path / "committed").exists()
 
 
