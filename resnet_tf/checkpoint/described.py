@@ -48,12 +48,13 @@ def _look(manifest: dict, also: tuple[str, ...]) -> None:
         _be(name, getattr(pictures, name), int)
     told = {name: manifest[name] for name in also}
     if told.get("data") is not None:
-        for name in ("directory", "eval_split", "fingerprint"):
+        for name in ("directory", "eval_split"):
             _be(name, told["data"][name], str)
     if told.get("config") is not None:
         _look_at_config(told["config"])
-        if "data" in told:
-            _be("data", told["data"], dict)  # of a run, not of weights alone
+        if "data" in told:  # of a run, not of weights alone
+            _be("data", told["data"], dict)
+            _be("fingerprint", told["data"]["fingerprint"], str)
 
 
 def _look_at_config(fields: dict) -> None:
