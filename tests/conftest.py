@@ -1,6 +1,5 @@
 """Shared by all tests: one TensorFlow with two logical CPUs, one strategy, no cache outside."""
 
-import gc
 import os
 import pathlib
 import subprocess
@@ -13,15 +12,6 @@ from resnet_tf import runtime
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 runtime.configure(logical_cpus=2)
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_runtest_teardown(item, nextitem):
-    """What outlives a file of tests stays to the end, and the collector need not look at it again:
-    after some thousand tests each such look takes seconds."""
-    if nextitem is None or nextitem.path != item.path:
-        gc.collect()
-        gc.freeze()
 
 
 @pytest.fixture(autouse=True, scope="session")
