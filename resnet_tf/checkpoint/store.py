@@ -67,7 +67,7 @@ def _fetch_until_one_verifies(run: str, name: str, place: pathlib.Path) -> list[
         left = sorted(step for step, n in there.items() if step is not None and n not in tried)
         if not left:
             return tried
-        chosen = there[left[-1]]
+        chosen, anew = there[left[-1]], True
         try:
             anew = _fetch_commit(f"{run}/{COMMITS}/{chosen}", place / chosen)
             verify(place / chosen)

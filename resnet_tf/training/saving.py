@@ -194,14 +194,15 @@ class Saver:
 
     def _sweep(self) -> None:
         self._refuse_moved()  # what is there now may be another run's
-        before = checkpoint.commits(self._run.commits)
+        mirror = self._place.mirror
+        before = checkpoint.commits(self._run.commits) if mirror else []
         try:
             self._retention.sweep()
         except OSError as error:
             reporting.say(f"an old commit could not be removed: {error}")
-        if self._place.mirror:
+        if mirror:
             left = checkpoint.commits(self._run.commits)
-            self._place.mirror.let_go(path.name for path in before if path not in left)
+            mirror.let_go(path.name for path in before if path not in left)
 
     def _is_ours(self) -> bool:
         """Whether the directory is there, and no other one in its place."""

@@ -207,6 +207,15 @@ def test_what_a_wrapper_has_started_may_finish_what_it_does(tmp_path, wrapper, c
     assert (tmp_path / "committed").exists()
 
 
+def test_what_has_ended_and_is_asked_by_nobody_is_not_waited_for():
+    with subprocess.Popen(["sleep", "1000"], start_new_session=True) as process:
+        assert launcher._is_busy(process)
+        process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # it stays as a zombie
+        assert not launcher._is_busy(process)
+    assert not launcher._is_busy(process)
+
+
 def test_where_all_were_asked_to_stop_another_code_is_the_one_that_counts(tmp_path):
     """And the others have time: a commit may take it."""
     code = (

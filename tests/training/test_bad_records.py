@@ -2,6 +2,7 @@
 
 import csv
 import re
+import types
 
 import made
 import numpy as np
@@ -11,6 +12,7 @@ import small_runs
 from resnet_tf import checkpoint, input
 from resnet_tf.errors import UserError
 from resnet_tf.input import Manifest, index
+from resnet_tf.training import bad_batches
 from resnet_tf.training.saving import Saver
 
 import tensorflow as tf  # isort: skip
@@ -224,3 +226,20 @@ def test_a_shard_that_vanishes_is_66_and_what_was_done_is_committed(sound, tmp_p
     assert str(caught.value).endswith(f"; step {commit.step} is committed")
     undisturbed = small_runs.train(sound, tmp_path / "other", steps=commit.step)
     assert commit.manifest["digest"] == undisturbed["digest"]
+
+
+@pytest.mark.parametrize("writes, kept", [
+    (True, "step 3 is committed"), (False, "what process 0 has committed stays"),
+])  # fmt: skip
+def test_only_who_commits_says_what_is_committed(writes, kept):
+    def find(step):
+        raise UserError(65, "the record fails", "a shard", "see it")
+
+    feed = types.SimpleNamespace(bad=types.SimpleNamespace(found={}), skip_bad=find)
+    config = types.SimpleNamespace(bad_records="fail")
+    run = types.SimpleNamespace(step=tf.constant(3), feed=feed, config=config)
+    saver = types.SimpleNamespace(last=types.SimpleNamespace(step=3), writes=writes)
+    error = tf.errors.InvalidArgumentError(None, None, "bad")
+    with pytest.raises(UserError) as caught:
+        bad_batches.leave_out(run, 0, error, saver, None, None)
+    assert f"; {kept}; --bad_records=skip goes on without it" in str(caught.value)

@@ -336,7 +336,7 @@ def test_asked_to_stop_while_a_commit_is_written(data, tmp_path, monkeypatch):
     assert [e["step"] for e in small_runs.journal(tmp_path / "run", "save")] == [2, 4]
 
 
-def test_a_run_that_fails_while_a_commit_is_written_keeps_it(data, tmp_path, monkeypatch):
+def test_a_run_that_fails_while_a_commit_is_written_keeps_it(data, tmp_path, monkeypatch, capsys):
     slow_disk(monkeypatch)
     monkeypatch.setattr(loop, "_log", lambda run, step, observers: 1 / (step != 5))
     with pytest.raises(ZeroDivisionError):
@@ -345,6 +345,7 @@ def test_a_run_that_fails_while_a_commit_is_written_keeps_it(data, tmp_path, mon
             log_every_steps=5, steps_per_call=1,
         )  # fmt: skip
     assert steps(tmp_path) == [4]
+    assert "time: " in capsys.readouterr().err  # of bugs, too
 
 
 def test_another_run_in_the_place_of_the_directory_loses_nothing(data, tmp_path, monkeypatch):
